@@ -1,0 +1,201 @@
+//! The decision: one request, one Plan, one moment in; one [`Verdict`] out.
+//!
+//! The examination runs top to bottom in [`examine`]: host → site → path → route →
+//! credential → finding → policy → edits. Everything here is pure: no Pingora, no clock,
+//! no log, no metric.
+
+pub mod claimed;
+pub mod contract;
+pub mod forwarded;
+pub mod origin;
+pub mod path;
+pub mod policy;
+pub mod route;
+pub mod source;
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::clock::UnixTime;
+use crate::dialect::Reason;
+use crate::identity::Visitor;
+use crate::plan::{Plan, Site};
+
+pub use policy::Mode;
+
+/// What the gate sees of a request: borrowed, and of no particular server.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestView<'a> {
+    /// Method, as sent.
+    pub method: &'a Method,
+    /// Origin-form request target as sent: path and, after `?`, the query.
+    pub target: &'a str,
+    /// HTTP/2's `:authority` or an absolute-form target's authority; otherwise the `Host`
+    /// header is looked at.
+    pub authority: Option<&'a str>,
+    /// Every header field as received.
+    pub headers: &'a HeaderMap,
+    /// Who sent it.
+    pub peer: Peer,
+    /// Whether it came over TLS (for `X-Forwarded-Proto`).
+    pub tls: bool,
+    /// Port it arrived at, where there is one (for `X-Forwarded-Port`).
+    pub local_port: Option<u16>,
+    /// A WebSocket handshake (`Upgrade: websocket` on HTTP/1.1).
+    pub upgrade: bool,
+    /// The request's id: [`forwarded::request_id`], or a new one.
+    pub request_id: &'a str,
+}
+
+/// The other end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP peer.
+    Ip(IpAddr),
+    /// A Unix socket's peer: always trusted.
+    Unix,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug)]
+pub struct Verdict<'p> {
+    /// The site that the host chose; none only where the outcome is a fault before that.
+    pub site: Option<&'p Site>,
+    /// The mode in force, once the route is known.
+    pub mode: Option<Mode>,
+    /// Forward, refuse or answer.
+    pub outcome: Outcome,
+    /// Reserved header fields that the client had made up.
+    pub stripped: usize,
+}
+
+/// The three ways a request can go.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Send it on, edited.
+    Forward(Box<Forward>),
+    /// Turn it away.
+    Refuse(Refusal),
+    /// A preflight that Countersign answers itself (`allowed_origins` are configured):
+    /// 204 for a listed origin, else 403.
+    Preflight {
+        /// Whether the origin is listed.
+        allowed: bool,
+    },
+}
+
+/// A request that goes on.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// Whom the backend is told of.
+    pub visitor: Visitor,
+    /// What must change before the request is sent.
+    pub edits: Edits,
+    /// `observe` and `accept`: why `require` would have refused it, or why a bad
+    /// credential was overlooked.
+    pub overlooked: Option<Reason>,
+    /// Header field names left out for size, for `Countersign-Omitted` and its metric
+    /// (`claimed`, `details`, `attributes`).
+    pub omitted: Vec<&'static str>,
+    /// Whether the body of this request could carry this dialect's identity fields and
+    /// must therefore not exceed the body limit (bytes).
+    pub body_limit: Option<usize>,
+}
+
+/// Changes to a request's head: pure data, safe to apply more than once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// The new origin-form target, if it changes.
+    pub target: Option<String>,
+    /// Header fields to remove, every occurrence.
+    pub remove: Vec<HeaderName>,
+    /// Header fields to set, replacing every occurrence. Applied after `remove`.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Why a request goes no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A judgement of identity, or a fault of the request or of the way.
+    pub cause: Cause,
+    /// One helpful sentence without secrets.
+    pub detail: std::borrow::Cow<'static, str>,
+    /// The configured key concerned, for the log.
+    pub key: Option<std::sync::Arc<str>>,
+}
+
+/// What kind of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Identity: counted in `decisions_total`.
+    Identity(Reason),
+    /// Not about identity: counted in `http_requests_total` alone.
+    Fault(Fault),
+}
+
+macro_rules! faults {
+    ($($variant:ident $code:literal $status:literal $title:literal,)*) => {
+        /// What goes wrong apart from identity.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Fault { $(#[doc = $title] $variant,)* }
+
+        impl Fault {
+            /// Every fault there is.
+            pub const ALL: &[Fault] = &[$(Fault::$variant,)*];
+            /// Problem `code` and log field.
+            pub const fn code(self) -> &'static str { match self { $(Fault::$variant => $code,)* } }
+            /// HTTP status.
+            pub const fn status(self) -> u16 { match self { $(Fault::$variant => $status,)* } }
+        }
+    };
+}
+
+faults! {
+    BadRequest "bad_request" 400 "A path of two meanings, a bad Host, bad framing.",
+    BodyTimeout "body_timeout" 408 "The body did not arrive in time.",
+    BodyTooLarge "body_too_large" 413 "The body is larger than the limit.",
+    UnsupportedBody "unsupported_body" 415 "The body cannot be inspected.",
+    UnknownSite "unknown_site" 421 "No site serves this host.",
+    HeadersTooLarge "headers_too_large" 431 "Too many or too large header fields.",
+    UpstreamUnavailable "upstream_unavailable" 502 "The chat backend cannot be reached.",
+    Draining "draining" 503 "Countersign is shutting down.",
+    UpstreamTimeout "upstream_timeout" 504 "The chat backend did not answer in time.",
+}
+
+impl Refusal {
+    /// A refusal for a reason of identity.
+    pub fn identity(reason: Reason, detail: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self { cause: Cause::Identity(reason), detail: detail.into(), key: None }
+    }
+
+    /// A refusal for a fault.
+    pub fn fault(fault: Fault, detail: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self { cause: Cause::Fault(fault), detail: detail.into(), key: None }
+    }
+
+    /// The problem's `code`.
+    pub fn code(&self) -> &'static str {
+        match self.cause {
+            Cause::Identity(reason) => reason.code(),
+            Cause::Fault(fault) => fault.code(),
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        match self.cause {
+            Cause::Identity(reason) => reason.status(),
+            Cause::Fault(fault) => fault.status(),
+        }
+    }
+}
+
+/// Examines one request under one Plan at one moment.
+///
+/// # Cost
+/// One credential verification; otherwise a few allocations for the injected headers.
+pub fn examine<'p>(plan: &'p Plan, request: &RequestView<'_>, now: UnixTime) -> Verdict<'p> {
+    let _ = (plan, request, now);
+    todo!()
+}

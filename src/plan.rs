@@ -1,0 +1,297 @@
+//! Everything a request needs to know, resolved once when the configuration is loaded and
+//! immutable from then on: one generation.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::dialect::{Dialect, Keyring};
+use crate::gate::origin::Origin;
+use crate::gate::policy::Mode;
+use crate::gate::route::{Hosts, Routes};
+
+/// One generation of the configuration, resolved.
+#[derive(Debug)]
+pub struct Plan {
+    /// Counts up with each reload, from 1.
+    pub generation: u64,
+    /// The sites, in the order of the file; `Hosts` points into it.
+    pub sites: Vec<Site>,
+    /// Which host belongs to which site.
+    pub hosts: Hosts,
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// How much a refusal tells.
+    pub errors: ErrorStyle,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Times.
+    pub timeouts: Timeouts,
+    /// How a shutdown goes.
+    pub drain: Drain,
+    /// What the access log holds.
+    pub log: LogSettings,
+    /// What cannot change while running.
+    pub process: Process,
+    /// What `check` and the start-up log warn about, in sentences that name their site.
+    pub warnings: Vec<String>,
+    /// Every file and directory that the configuration names, itself included.
+    pub watched: Vec<std::path::PathBuf>,
+}
+
+/// What a reload cannot change: compared as a whole, named when it differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Where requests come in.
+    pub listeners: Vec<Address>,
+    /// The admin listener; `None` is `admin: off`.
+    pub admin: Option<Admin>,
+    /// Probes and metrics alone.
+    pub health: Option<Address>,
+    /// Worker threads; `None` is `auto`.
+    pub threads: Option<usize>,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: Address,
+    /// Bearer token for `/v1/…`; absent: those answer 403 `admin_disabled`.
+    pub token: Option<crate::secret::Secret>,
+}
+
+impl PartialEq for Admin {
+    fn eq(&self, other: &Self) -> bool {
+        let token = |admin: &Self| admin.token.as_ref().map(|token| token.expose().to_vec());
+        self.address == other.address && token(self) == token(other)
+    }
+}
+
+impl Eq for Admin {}
+
+/// An address to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP address.
+    Tcp(std::net::SocketAddr),
+    /// A Unix socket's path.
+    Unix(std::path::PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// One chat backend and the people who may speak to it.
+#[derive(Debug)]
+pub struct Site {
+    /// `[a-z0-9-]{1,63}`.
+    pub name: Arc<str>,
+    /// Position in [`Plan::sites`].
+    pub index: usize,
+    /// The vendor's rules with this site's settings worked in.
+    pub dialect: Dialect,
+    /// The keys, in the order of the file.
+    pub keyring: Keyring,
+    /// The site's own settings, in force where no route matches.
+    pub settings: Settings,
+    /// Routes, first match wins.
+    pub routes: Routes,
+    /// Where its requests go.
+    pub upstream: Upstream,
+}
+
+/// What holds for a route, or for a site where no route matches. Resolved: a route's
+/// unset members are the site's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Who is let through.
+    pub mode: Mode,
+    /// Where the credential is looked for. Indices are not stable across settings.
+    pub sources: Arc<[crate::dialect::Source]>,
+    /// `unsigned: keep`.
+    pub keep_unsigned: bool,
+    /// Whether a spent credential goes on to the backend.
+    pub forward_credential: bool,
+    /// The origins whose pages may speak to the site; empty: any (cookie credentials:
+    /// the site's own host).
+    pub allowed_origins: Arc<[Origin]>,
+}
+
+/// Where a site's requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Tried in turn (round robin).
+    pub targets: Vec<UpstreamTarget>,
+    /// Replaces `Host`, if set.
+    pub host: Option<String>,
+}
+
+/// One backend address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamTarget {
+    /// `http://host:port`.
+    Tcp {
+        /// Name or IP literal (IPv6 without brackets).
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// `unix:/path`.
+    Unix(std::path::PathBuf),
+}
+
+impl std::fmt::Display for UpstreamTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Whose forwarding headers are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(pub Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Whether the address is one of them (an IPv4-mapped IPv6 address counts as its IPv4).
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// How much a refusal tells (`errors:`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorStyle {
+    /// Code and one helpful sentence.
+    #[default]
+    Helpful,
+    /// The status alone.
+    Terse,
+}
+
+/// Sizes in bytes, and counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Request head; more is 431.
+    pub head: usize,
+    /// Header fields; more is 431.
+    pub headers: usize,
+    /// Any credential, whatever its dialect allows.
+    pub credential: usize,
+    /// A body that could carry identity fields.
+    pub body: usize,
+    /// Open client connections; beyond, new ones are closed at once.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: 32 * 1024,
+            headers: 100,
+            credential: 8 * 1024,
+            body: 64 * 1024,
+            connections: 20_000,
+        }
+    }
+}
+
+/// Times; `websocket_idle: None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From a connection's (or a kept-alive request's) first byte to the end of its head;
+    /// for a new connection from its start.
+    pub head: Duration,
+    /// Between two reads of a request body.
+    pub body: Duration,
+    /// A kept-alive client connection without a request.
+    pub idle: Duration,
+    /// Reaching the backend.
+    pub connect: Duration,
+    /// Between two reads of the backend's answer.
+    pub response: Duration,
+    /// A kept-alive backend connection without a request.
+    pub upstream_idle: Duration,
+    /// A WebSocket without a byte either way.
+    pub websocket_idle: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            connect: Duration::from_secs(3),
+            response: Duration::from_secs(60),
+            upstream_idle: Duration::from_secs(4),
+            websocket_idle: None,
+        }
+    }
+}
+
+/// How a shutdown goes (`drain:`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Readiness fails and answers say `Connection: close`, while new connections still pass.
+    pub delay: Duration,
+    /// Over this long live connections are asked to end.
+    pub spread: Duration,
+    /// After this long, counted from the end of `delay`, whatever is left is cut.
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_secs(5),
+            spread: Duration::from_secs(10),
+            timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+/// What the access log holds (`log:`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Which requests get a line.
+    pub access: AccessLog,
+    /// How identities are shown.
+    pub identities: LogIdentities,
+}
+
+/// Which requests get an access line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Every one.
+    #[default]
+    All,
+    /// Only those turned away.
+    Refusals,
+    /// None.
+    None,
+}
+
+/// How identities are shown in the access log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogIdentities {
+    /// A keyed hash.
+    #[default]
+    Hashed,
+    /// As they are.
+    Plain,
+    /// Not at all.
+    None,
+}
