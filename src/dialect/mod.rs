@@ -10,8 +10,10 @@
 pub mod builtin;
 pub mod claims;
 pub mod digest;
+pub mod json;
 pub mod jwt;
 pub mod keyring;
+pub(crate) mod pem;
 pub mod placeholder;
 mod rejection;
 pub mod sign;
