@@ -120,7 +120,8 @@ impl<'a> Json<'a> {
                 out.push(']');
             }
             Self::Object(members) => {
-                let kept = members.iter().filter(|(_, v)| !without.iter().any(|w| std::ptr::eq(*w, v)));
+                let kept =
+                    members.iter().filter(|(_, v)| !without.iter().any(|w| std::ptr::eq(*w, v)));
                 write_members(kept.map(|(name, value)| (&**name, value)), without, out);
             }
         }
@@ -395,8 +396,7 @@ mod tests {
 
     #[test]
     fn a_member_named_twice_is_refused_at_any_depth_and_however_escaped() {
-        for text in
-            [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"b":2,"a":3}]}"#, r#"{"a":1,"\u0061":2}"#]
+        for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"b":2,"a":3}]}"#, r#"{"a":1,"\u0061":2}"#]
         {
             assert_eq!(parse(text.as_bytes()), Err(Fault::Duplicate), "{text}");
         }
@@ -467,10 +467,9 @@ mod tests {
                 (Err(Fault::Duplicate), Ok(_)) | (Err(_), Err(_)) => {}
                 // serde_json refuses numbers beyond f64; their digits are fine with us.
                 (Ok(_), Err(error)) if error.to_string().starts_with("number out of range") => {}
-                (ours, theirs) => panic!(
-                    "{:?}: ours {ours:?}, theirs {theirs:?}",
-                    String::from_utf8_lossy(&text)
-                ),
+                (ours, theirs) => {
+                    panic!("{:?}: ours {ours:?}, theirs {theirs:?}", String::from_utf8_lossy(&text))
+                }
             }
         }
         assert!(accepted > 10_000, "the damage is too great to tell anything: {accepted}");

@@ -137,11 +137,8 @@ impl Key {
                 "this is a PEM file, not a secret; a public key is configured as `public_key`",
             ));
         }
-        let macs = Macs {
-            sha256: absorb(secret)?,
-            sha384: absorb(secret)?,
-            sha512: absorb(secret)?,
-        };
+        let macs =
+            Macs { sha256: absorb(secret)?, sha384: absorb(secret)?, sha512: absorb(secret)? };
         Ok(Self::of(id, algorithm, Material::Secret(Box::new(macs))))
     }
 
@@ -314,9 +311,7 @@ fn check_rsa_size(key: &aws_lc_rs::rsa::PublicKey) -> Result<(), KeyError> {
     let spare = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
     match modulus.len() * 8 - spare {
         2048..=8192 => Ok(()),
-        bits => {
-            Err(KeyError(format!("the RSA key has {bits} bits; 2048 to 8192 are supported")))
-        }
+        bits => Err(KeyError(format!("the RSA key has {bits} bits; 2048 to 8192 are supported"))),
     }
 }
 
