@@ -219,3 +219,6 @@ pub(super) fn has_shape(value: &str) -> bool {
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Rejection {
     Rejection::new(Reason::Malformed, detail)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@
 pub mod builtin;
 pub mod claims;
 pub mod digest;
+#[cfg(test)]
+pub(crate) mod founding;
 pub mod json;
 pub mod jwt;
 pub mod keyring;
