@@ -417,6 +417,14 @@ impl Dialect {
         }
     }
 
+    /// The mechanism's word in metrics: `jwt` or `hmac`.
+    pub fn scheme(&self) -> &'static str {
+        match &self.mechanism {
+            Mechanism::Jwt(_) => "jwt",
+            Mechanism::Hmac(_) => "hmac",
+        }
+    }
+
     /// Longest credential in bytes; one byte more is `too_large`.
     pub fn max_bytes(&self) -> usize {
         match &self.mechanism {

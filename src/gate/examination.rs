@@ -20,16 +20,8 @@ use crate::dialect::{Credential, Dialect, Keyring, Reason, Rejection};
 use crate::identity::{Identity, Standing, Visitor};
 use crate::plan::{Plan, Settings, Site};
 
-/// Examines one request under one Plan at one moment.
-///
-/// # Cost
-/// One credential verification; otherwise a few allocations for the injected headers.
-pub fn examine<'p>(plan: &'p Plan, request: &RequestView<'_>, now: UnixTime) -> Verdict<'p> {
-    examine_with(plan, request, now, &ByDialect)
-}
-
 /// Who proves: the dialect itself, or a stand-in in tests of the gate alone.
-pub(super) trait Prover {
+pub(crate) trait Prover {
     fn verify(
         &self,
         dialect: &Dialect,
@@ -41,25 +33,11 @@ pub(super) trait Prover {
     fn has_shape(&self, dialect: &Dialect, value: &str) -> bool;
 }
 
-struct ByDialect;
-
-impl Prover for ByDialect {
-    fn verify(
-        &self,
-        dialect: &Dialect,
-        credential: &Credential<'_>,
-        keyring: &Keyring,
-        now: UnixTime,
-    ) -> Result<Identity, Rejection> {
-        dialect.verify(credential, keyring, now)
-    }
-
-    fn has_shape(&self, dialect: &Dialect, value: &str) -> bool {
-        dialect.has_shape(value)
-    }
-}
-
-pub(super) fn examine_with<'p>(
+/// Examines one request under one Plan at one moment.
+///
+/// # Cost
+/// One credential verification; otherwise a few allocations for the injected headers.
+pub(crate) fn examine_with<'p>(
     plan: &'p Plan,
     request: &RequestView<'_>,
     now: UnixTime,

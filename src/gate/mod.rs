@@ -1,6 +1,6 @@
 //! The decision: one request, one Plan, one moment in; one [`Verdict`] out.
 //!
-//! The examination runs top to bottom in [`examine`]: host → site → path → route →
+//! The examination runs top to bottom in `examine_with`: host → site → path → route →
 //! credential → finding → policy → edits. Everything here is pure: no Pingora, no clock,
 //! no log, no metric.
 //!
@@ -36,7 +36,7 @@ use crate::identity::Visitor;
 use crate::plan::{Site, TrustedProxies};
 
 pub use edits::Edits;
-pub use examination::examine;
+pub(crate) use examination::{Prover, examine_with};
 pub use policy::Mode;
 
 /// What the gate sees of a request: borrowed, and of no particular server.
