@@ -83,6 +83,7 @@ pub fn token_dialect() -> Dialect {
             max_lifetime: None,
             lifetime_without_exp: None,
             min_remaining: 0,
+            warn_bytes: None,
             claims: ClaimRules::default(),
         }),
         unsigned: UnsignedRules {

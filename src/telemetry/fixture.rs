@@ -94,6 +94,7 @@ pub(crate) fn jwt() -> Dialect {
             max_lifetime: None,
             lifetime_without_exp: None,
             min_remaining: 0,
+            warn_bytes: None,
             claims: ClaimRules { audience: AudienceRule::Aud, ..ClaimRules::default() },
         }),
     )

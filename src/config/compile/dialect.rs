@@ -358,6 +358,7 @@ fn jwt_rules(
             .map(|(_, member)| member.clone())
             .collect(),
         max_bytes,
+        warn_bytes: raw.warn_bytes.map(|size| size.0),
         leeway_iat: seconds(leeway.iat).unwrap_or(0),
         leeway_exp: seconds(leeway.exp).unwrap_or(0),
         max_lifetime: seconds(lifetime.and_then(|lifetime| lifetime.max)),
