@@ -19,7 +19,8 @@ use tokio::sync::watch as channel;
 use self::fingerprint::Fingerprint;
 use crate::clock::UnixTime;
 use crate::plan::{Plan, Process};
-use crate::telemetry::{Meters, Metrics, Trigger};
+pub use crate::telemetry::Trigger;
+use crate::telemetry::{Meters, Metrics};
 
 pub use watcher::watch;
 
