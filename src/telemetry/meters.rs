@@ -63,17 +63,17 @@ impl Meters {
     pub fn new(metrics: &Arc<Metrics>, plan: &Plan) -> Self {
         metrics.keep_only(plan);
         let in_histograms = plan.sites.len() <= SITES_IN_HISTOGRAMS;
-        let meters = |site: &Site| {
-            let meters = SiteMeters::new(metrics, &site.name, &site.dialect.name, plan.log, {
-                in_histograms
-            });
-            Arc::new(meters.with_site(site))
-        };
-        let none = SiteMeters::new(metrics, &NO_SITE.into(), &"".into(), plan.log, in_histograms);
+        let new = |site, dialect| SiteMeters::new(metrics, site, dialect, plan.log, in_histograms);
+        let sites = plan
+            .sites
+            .iter()
+            .map(|site| Arc::new(new(&site.name, &site.dialect.name).with_site(site)));
+        let (name, dialect) = (NO_SITE.into(), "".into());
+        let none = new(&name, &dialect);
         for status in [400, 408, 413, 421, 431, 503] {
             none.status(status);
         }
-        Self { sites: plan.sites.iter().map(meters).collect(), none: Arc::new(none) }
+        Self { sites: sites.collect(), none: Arc::new(none) }
     }
 }
 
