@@ -212,3 +212,159 @@ const fn title(field: HashField) -> &'static str {
         HashField::Name => "name",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::founding::{ring, secret, user_hash};
+    use super::super::{Algorithm, Credential, Dialect, Mechanism};
+    use super::*;
+
+    /// The vendor's sample key and the id of its tutorial.
+    const KEY: &str = "b02612a8bdf5e736c41ce2002181d124";
+    const HASH: &str = "5039ecb10eaff468ea0297d57c00438d6a37696ab71c423c023317e425fa27da";
+
+    fn hashing(message: Vec<MessagePiece>, hash: HashFunction, output: Output) -> Dialect {
+        let mechanism = Mechanism::Hmac(HmacRules { hash, message, output });
+        Dialect { mechanism, ..user_hash() }
+    }
+
+    fn fields<'h>(proof: &'h str, [id, email, name]: [&'h str; 3]) -> Hash<'h> {
+        let present = |text: &'h str| (!text.is_empty()).then(|| text.into());
+        Hash { proof: proof.into(), id: present(id), email: present(email), name: present(name) }
+    }
+
+    fn judge(dialect: &Dialect, hash: Hash<'_>) -> Result<Identity, Reason> {
+        let keys =
+            ring([secret("other", Algorithm::HS256, "other"), secret("k1", Algorithm::HS256, KEY)]);
+        let verdict = dialect.verify(&Credential::Hash(hash), &keys, UnixTime::from_secs(0));
+        verdict.map_err(|rejection| rejection.reason)
+    }
+
+    /// The code over a message, as the dialect writes it.
+    fn code(dialect: &Dialect, message: &str) -> String {
+        let Mechanism::Hmac(rules) = &dialect.mechanism else { panic!() };
+        let key = secret("k1", Algorithm::HS256, KEY);
+        encode(rules, &key.authentication(rules.hash, message.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_good_hash_proves_the_id_alone() {
+        let identity = judge(&user_hash(), fields(HASH, ["12345", "a@b.c", "A"])).unwrap();
+        assert_eq!(identity.id.as_deref(), Some("12345"));
+        assert_eq!((&identity.name, &identity.email), (&None, &None));
+        assert_eq!(identity.expires, None);
+        assert_eq!(&*identity.key, "k1");
+        assert_eq!(identity.fields, [(0, "12345".to_owned())]);
+    }
+
+    #[test]
+    fn the_first_check_that_fails_is_the_reason() {
+        let upper = HASH.to_uppercase();
+        let base64 = "UDnssQ6v9GjqApfVfABDjWo3aWq3HEI8AjMX5CX6J9o=";
+        let long = "a".repeat(1025);
+        for (proof, id, reason) in [
+            (long.as_str(), "", Reason::TooLarge),
+            (&upper, "12345", Reason::Malformed),
+            (base64, "12345", Reason::Malformed),
+            (&HASH[..63], "12345", Reason::Malformed),
+            (&HASH[..62], "12345", Reason::Malformed),
+            (&HASH.replace('5', "g"), "12345", Reason::Malformed),
+            (&HASH.replace("50", "é"), "12345", Reason::Malformed),
+            ("827ccb0eea8a706c4c34a16891f84e7b", "12345", Reason::Malformed),
+            (&upper, "", Reason::Malformed),
+            (HASH, "", Reason::MissingClaim),
+            (HASH, "12346", Reason::BadSignature),
+            (HASH, "null", Reason::BadSignature),
+        ] {
+            let verdict = judge(&user_hash(), fields(proof, [id, "", ""]));
+            assert_eq!(verdict.unwrap_err(), reason, "{proof} {id}");
+        }
+    }
+
+    #[test]
+    fn what_is_signed_must_still_be_an_id() {
+        for (id, reason) in [
+            ("{user_id}", Reason::PlaceholderIdentity),
+            ("undefined", Reason::PlaceholderIdentity),
+            ("a\nb", Reason::InvalidClaim),
+            (&"x".repeat(257), Reason::InvalidClaim),
+        ] {
+            let proof = code(&user_hash(), id);
+            let verdict = judge(&user_hash(), fields(&proof, [id, "", ""]));
+            assert_eq!(verdict.unwrap_err(), reason, "{id}");
+        }
+        let id = "x".repeat(256);
+        let proof = code(&user_hash(), &id);
+        assert!(judge(&user_hash(), fields(&proof, [&id, "", ""])).is_ok());
+    }
+
+    #[test]
+    fn other_functions_and_alphabets_are_the_dialects_choice() {
+        let id = vec![MessagePiece::Field(vec![HashField::Id])];
+        for (hash, output) in [
+            (HashFunction::Sha256, Output::Base64),
+            (HashFunction::Sha512, Output::Hex),
+            (HashFunction::Sha512, Output::Base64),
+        ] {
+            let dialect = hashing(id.clone(), hash, output);
+            let proof = code(&dialect, "12345");
+            assert!(dialect.has_shape(&proof) && !dialect.has_shape(HASH));
+            assert!(judge(&dialect, fields(&proof, ["12345", "", ""])).is_ok());
+            let verdict = judge(&dialect, fields(HASH, ["12345", "", ""]));
+            assert_eq!(verdict.unwrap_err(), Reason::Malformed);
+            let cut = proof.trim_end_matches('=');
+            let padded = cut != proof;
+            assert!(!padded || judge(&dialect, fields(cut, ["12345", "", ""])).is_err());
+        }
+        assert!(user_hash().has_shape(HASH) && !user_hash().has_shape(&HASH.to_uppercase()));
+    }
+
+    #[test]
+    fn a_message_of_several_fields_proves_them_all() {
+        let field = |field| MessagePiece::Field(vec![field]);
+        let colon = MessagePiece::Literal(":".to_owned());
+        let message = vec![field(HashField::Email), colon, field(HashField::Name)];
+        let dialect = hashing(message, HashFunction::Sha256, Output::Hex);
+        let proof = code(&dialect, "a@b.c:Jane: Doe");
+        let identity = judge(&dialect, fields(&proof, ["7", "a@b.c", "Jane: Doe"])).unwrap();
+        assert_eq!(identity.id.as_deref(), Some("a@b.c"));
+        assert_eq!(identity.email.as_deref(), Some("a@b.c"));
+        assert_eq!(identity.name.as_deref(), Some("Jane: Doe"));
+        assert_eq!(identity.fields, []);
+        // The same bytes, cut elsewhere.
+        let moved = judge(&dialect, fields(&proof, ["", "a@b.c:Jane", " Doe"]));
+        assert_eq!(moved.unwrap_err(), Reason::InvalidClaim);
+        let unnamed = judge(&dialect, fields(&proof, ["7", "a@b.c", ""]));
+        assert_eq!(unnamed.unwrap_err(), Reason::MissingClaim);
+    }
+
+    #[test]
+    fn of_alternatives_the_first_that_is_there_is_hashed() {
+        let either = vec![MessagePiece::Field(vec![HashField::Id, HashField::Email])];
+        let dialect = hashing(either, HashFunction::Sha256, Output::Hex);
+        let identity = judge(&dialect, fields(HASH, ["12345", "a@b.c", ""])).unwrap();
+        assert_eq!((identity.id.as_deref(), &identity.email), (Some("12345"), &None));
+        let proof = code(&dialect, "a@b.c");
+        let identity = judge(&dialect, fields(&proof, ["", "a@b.c", ""])).unwrap();
+        assert_eq!(identity.id.as_deref(), Some("a@b.c"));
+        let beside = judge(&dialect, fields(&proof, ["12345", "a@b.c", ""]));
+        assert_eq!(beside.unwrap_err(), Reason::BadSignature);
+    }
+
+    #[test]
+    fn a_key_outside_its_window_fits_but_does_not_prove() {
+        let now = UnixTime::from_secs(100);
+        let key = || secret("k1", Algorithm::HS256, KEY);
+        let hash = || Credential::Hash(fields(HASH, ["12345", "", ""]));
+        let judge = |key| user_hash().verify(&hash(), &ring([key]), now);
+        assert!(judge(key().with_window(Some(now), None)).is_ok());
+        for key in [
+            key().with_window(None, Some(now)),
+            key().with_window(Some(UnixTime::from_secs(101)), None),
+        ] {
+            let rejection = judge(key).unwrap_err();
+            assert_eq!(rejection.reason, Reason::KeyExpired);
+            assert_eq!(rejection.key.as_deref(), Some("k1"));
+        }
+    }
+}

@@ -325,3 +325,130 @@ impl std::fmt::Debug for Key {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::founding::{ring, secret};
+    use super::super::fresh;
+    use super::*;
+
+    const RSA_1024: &str = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCubGxHjXg5tzv+3adn6LFjxrYNnCA7\
+        ET5brnmSpW+pxqRWG7NcW8q/+dZ7OMItFAV8ZJLRl2LSSwsMZRtM6B9CgkC4LinTtzmEwVCuItKJDsjfZBF4vU4FD3Vg\
+        UpfIbNB4L0Mlb2nhTKySTG469r3v+A79mdG9byU4T3otsn6vKQIDAQAB";
+    const SECP256K1: &str = "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEdPEVp2OXzcoFgsPnqa30mKzFkFqQrElyi4HD\
+        +7AYV407VdtcN8pXNo9f1n+/Il9wet3/8OJN5Fn/5y1OBglLsg==";
+    /// On no curve: the last digit differs.
+    const P256_OFF: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEBKJcsfG9pK3QQYOFfJyAAPKIewM6hQqX\
+        +eVbfmikFpG5PR2dRS8oMcyHlZsgEKKGlzjOGgvke82uks8XC7IpEw==";
+
+    fn spki(body: &str) -> String {
+        format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+    }
+
+    #[test]
+    fn each_type_of_public_key_has_its_algorithms() {
+        use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, RS256};
+        for (default, fitting) in [
+            (RS256, vec![RS256, PS256]),
+            (ES256, vec![ES256]),
+            (ES384, vec![ES384]),
+            (EdDSA, vec![EdDSA]),
+        ] {
+            let pem = fresh::pair(default).unwrap().public;
+            let pinned = |algorithm| Key::public_pem("k", algorithm, pem.as_bytes());
+            assert_eq!(pinned(None).unwrap().algorithm(), default);
+            for algorithm in [HS256, RS256, PS256, ES256, ES384, EdDSA] {
+                match pinned(Some(algorithm)) {
+                    Ok(key) => {
+                        assert!(fitting.contains(&algorithm));
+                        assert_eq!(key.algorithm(), algorithm);
+                    }
+                    Err(error) => {
+                        assert!(!fitting.contains(&algorithm));
+                        let sentence = error.to_string();
+                        assert!(sentence.contains(algorithm.name()), "{sentence}");
+                        assert!(sentence.contains(default.name()), "{sentence}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weak_foreign_and_private_keys_are_refused_with_a_sentence() {
+        let private = fresh::pair(Algorithm::ES256).unwrap().private;
+        let private = String::from_utf8(private.expose().to_vec()).unwrap();
+        for (pem, expected) in [
+            (spki(RSA_1024), "1024 bits"),
+            (spki(SECP256K1), "unsupported type or curve"),
+            (spki(P256_OFF), "not those of a P-256 public key"),
+            (private, "private key"),
+        ] {
+            let sentence = Key::public_pem("k", None, pem.as_bytes()).unwrap_err().to_string();
+            assert!(sentence.contains(expected), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_secret_serves_symmetric_algorithms_alone() {
+        let of = |algorithm, text: &str| {
+            Key::secret("k", algorithm, &Secret::new(text.as_bytes().to_vec()))
+        };
+        assert!(of(Algorithm::HS256, "").unwrap_err().to_string().contains("empty"));
+        assert!(of(Algorithm::RS256, "x").unwrap_err().to_string().contains("public_key"));
+        let pem = spki(RSA_1024);
+        assert!(of(Algorithm::HS256, &pem).unwrap_err().to_string().contains("PEM"));
+        let key = of(Algorithm::HS256, "hunter2").unwrap();
+        assert!(!format!("{key:?}").contains("hunter2"));
+    }
+
+    /// RFC 4231, test case 2.
+    #[test]
+    fn a_secret_computes_the_hmac_of_each_hash_function() {
+        let message = b"what do ya want for nothing?";
+        let hex = |bytes: Option<Vec<u8>>| super::super::digest::write_hex(&bytes.unwrap());
+        let key = |algorithm| secret("k", algorithm, "Jefe");
+        let sha256 = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        let sha384 = "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e\
+            8e2240ca5e69e2c78b3239ecfab21649";
+        let sha512 = "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554\
+            9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737";
+        let algorithms = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+        for (algorithm, expected) in algorithms.into_iter().zip([sha256, sha384, sha512]) {
+            let code = key(algorithm).sign(message);
+            assert_eq!(hex(code.clone()), expected);
+            let code = code.unwrap();
+            assert!(key(algorithm).verifies(message, &code));
+            assert!(!key(algorithm).verifies(b"what", &code));
+            assert!(!key(algorithm).verifies(message, &code[1..]));
+            assert!(!key(algorithm).verifies(message, &[]));
+        }
+        // A hash dialect chooses its function, whatever the key is pinned to.
+        for algorithm in algorithms {
+            let key = key(algorithm);
+            assert_eq!(hex(key.authentication(HashFunction::Sha256, message)), sha256);
+            assert_eq!(hex(key.authentication(HashFunction::Sha512, message)), sha512);
+            let code = key.authentication(HashFunction::Sha512, message).unwrap();
+            assert!(key.authenticates(HashFunction::Sha512, message, &code));
+            assert!(!key.authenticates(HashFunction::Sha256, message, &code));
+        }
+    }
+
+    #[test]
+    fn keys_in_force_are_tried_first_and_each_once() {
+        let now = UnixTime::from_secs(100);
+        let key = |id| secret(id, Algorithm::HS256, "x");
+        let lapsed = |id| key(id).with_window(None, Some(now));
+        let keys = ring([lapsed("a"), key("b"), lapsed("c"), key("d")]);
+        let order = |first: Option<&str>, only| {
+            let first = first.and_then(|id| keys.get(id));
+            let ids = keys.candidates(first, only, now).map(|key| key.id().to_string());
+            ids.collect::<Vec<_>>().concat()
+        };
+        assert_eq!(order(None, false), "bdac");
+        assert_eq!(order(Some("d"), false), "dbac");
+        assert_eq!(order(Some("c"), false), "bdca");
+        assert_eq!(order(Some("c"), true), "c");
+        assert_eq!(order(None, true), "");
+    }
+}

@@ -12,6 +12,7 @@ pub mod claims;
 pub mod digest;
 #[cfg(test)]
 pub(crate) mod founding;
+pub mod fresh;
 pub mod json;
 pub mod jwt;
 pub mod keyring;

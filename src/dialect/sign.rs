@@ -270,3 +270,159 @@ fn beside(subject: &Subject) -> Hash<'_> {
         name: text(&subject.name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::founding::*;
+    use super::super::{ClaimType, Identity, fresh};
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    fn jane() -> Subject {
+        let mut attributes = Map::new();
+        attributes.insert("plan".to_owned(), "gold".into());
+        Subject {
+            id: Some("u1".to_owned()),
+            name: Some("Jane Doe".to_owned()),
+            email: Some("jane@example.com".to_owned()),
+            attributes,
+        }
+    }
+
+    fn signed(dialect: &Dialect, key: &Arc<Key>, subject: &Subject) -> Signed {
+        let key = SigningKey { key, private_pem: None };
+        sign(dialect, key, subject, NOW, None).unwrap()
+    }
+
+    fn proven(dialect: &Dialect, key: &Arc<Key>, signed: &Signed) -> Identity {
+        let token = Credential::Token(signed.credential.as_str().into());
+        dialect.verify(&token, &Keyring::new(vec![key.clone()]), NOW).unwrap()
+    }
+
+    #[test]
+    fn each_algorithm_signs_what_it_verifies() {
+        for algorithm in Algorithm::ALL {
+            let pair = fresh::pair(*algorithm).ok();
+            let key = match &pair {
+                Some(pair) => Key::public_pem("k1", Some(*algorithm), pair.public.as_bytes()),
+                None => Key::secret("k1", *algorithm, &fresh::secret().unwrap()),
+            };
+            let key = Arc::new(key.unwrap());
+            let private_pem = pair.as_ref().map(|pair| pair.private.expose());
+            let signing = SigningKey { key: &key, private_pem };
+            let signed = sign(&jwt(), signing, &jane(), NOW, None).unwrap();
+            assert_eq!(signed.warnings, [String::new(); 0], "{algorithm:?}");
+            let identity = proven(&jwt(), &key, &signed);
+            assert_eq!(identity.id.as_deref(), Some("u1"));
+            // One changed bit of the message is no longer what was signed.
+            let forged = signed.credential.replacen(".eyJ", ".fyJ", 1);
+            let forged = Credential::Token(forged.into());
+            assert!(jwt().verify(&forged, &Keyring::new(vec![key]), NOW).is_err());
+        }
+    }
+
+    #[test]
+    fn every_dialect_reads_back_what_it_signs() {
+        let key = Arc::new(secret("k1", Algorithm::HS256, "0123456789abcdef"));
+        for dialect in [jwt(), zendesk_chat(), ringcentral_engage(), amazon_connect("w")] {
+            let signed = signed(&dialect, &key, &jane());
+            assert_eq!(signed.warnings, [String::new(); 0], "{}", dialect.name);
+            let identity = proven(&dialect, &key, &signed);
+            assert_eq!(identity.id.as_deref(), Some("u1"), "{}", dialect.name);
+            assert_eq!(identity.name.as_deref(), Some("Jane Doe"), "{}", dialect.name);
+            assert_eq!(identity.email.as_deref(), Some("jane@example.com"));
+            assert!(identity.attributes.as_deref().unwrap().contains(r#""plan":"gold""#));
+            assert_eq!(identity.expires, Some(UnixTime::from_secs(1_700_000_300)));
+            assert_eq!(identity.expires, signed.expires);
+        }
+    }
+
+    #[test]
+    fn audience_issuer_and_key_claim_are_filled_in() {
+        let dialect = with(jwt(), "full", |rules| {
+            rules.key = KeySelection::Claim("project".to_owned());
+            rules.claims.audiences = vec!["me".to_owned()];
+            rules.claims.issuer = Some("https://i".to_owned());
+            rules.max_lifetime = Some(60);
+        });
+        let key = Arc::new(secret("k1", Algorithm::HS256, "0123456789abcdef"));
+        let signed = signed(&dialect, &key, &jane());
+        assert_eq!(signed.warnings, [String::new(); 0]);
+        assert_eq!(signed.expires, Some(UnixTime::from_secs(1_700_000_060)));
+    }
+
+    #[test]
+    fn a_hash_is_bare_and_says_what_it_does_not_cover() {
+        let key = Arc::new(secret("k1", Algorithm::HS256, "b02612a8bdf5e736c41ce2002181d124"));
+        let subject = Subject { id: Some("12345".to_owned()), ..Subject::default() };
+        let bare = signed(&user_hash(), &key, &subject);
+        let hash = "5039ecb10eaff468ea0297d57c00438d6a37696ab71c423c023317e425fa27da";
+        assert_eq!(bare, Signed { credential: hash.to_owned(), expires: None, warnings: vec![] });
+        let named = Subject { name: Some("Jane".to_owned()), ..subject };
+        let named = signed(&user_hash(), &key, &named);
+        assert_eq!(named.credential, hash);
+        assert_eq!(named.warnings, ["this dialect's hash does not cover the name"]);
+    }
+
+    #[test]
+    fn what_the_site_would_refuse_is_signed_with_a_warning() {
+        let key = Arc::new(secret("k1", Algorithm::HS256, "0123456789abcdef"));
+        let id = |id: &str| Subject { id: Some(id.to_owned()), ..Subject::default() };
+        let with_email = with(jwt(), "email", |rules| {
+            rules.claims.required.push((pointer("/email"), ClaimType::String));
+        });
+        let long = Subject {
+            attributes: Map::from_iter([("k".to_owned(), Value::from("x".repeat(2500)))]),
+            ..Subject::default()
+        };
+        let other = Arc::new(secret("k1", Algorithm::HS256, "x").with_window(Some(NOW), Some(NOW)));
+        for (dialect, key, subject, ttl, expected) in [
+            (jwt(), &key, id("{user_id}"), None, "placeholder_identity"),
+            (jwt(), &key, Subject::default(), None, "missing_claim"),
+            (with_email, &key, id("u1"), None, "`email` is missing"),
+            (zendesk_chat(), &key, id("u1"), Some(421), "lifetime_too_long"),
+            (jwt(), &other, id("u1"), None, "key_expired"),
+            (amazon_connect("w"), &key, long, None, "beyond 3000"),
+            (user_hash(), &key, id("null"), None, "placeholder_identity"),
+        ] {
+            let signing = SigningKey { key, private_pem: None };
+            let signed = sign(&dialect, signing, &subject, NOW, ttl).unwrap();
+            let [warning] = &signed.warnings[..] else { panic!("{:?}", signed.warnings) };
+            assert!(warning.contains(expected), "{warning}");
+        }
+        let (one, other) =
+            (fresh::pair(Algorithm::ES256).unwrap(), fresh::pair(Algorithm::ES256).unwrap());
+        let key = Arc::new(Key::public_pem("k1", None, one.public.as_bytes()).unwrap());
+        let signing = SigningKey { key: &key, private_pem: Some(other.private.expose()) };
+        let signed = sign(&jwt(), signing, &jane(), NOW, None).unwrap();
+        assert!(signed.warnings[0].contains("bad_signature"), "{:?}", signed.warnings);
+    }
+
+    #[test]
+    fn what_cannot_be_signed_is_an_error() {
+        let key = Arc::new(secret("k1", Algorithm::HS256, "0123456789abcdef"));
+        let of = |dialect: &Dialect, subject: &Subject| {
+            let signing = SigningKey { key: &key, private_pem: None };
+            sign(dialect, signing, subject, NOW, None).unwrap_err()
+        };
+        let nameless = with(jwt(), "nameless", |rules| rules.claims.name.clear());
+        assert_eq!(of(&nameless, &jane()), SignError::NoPlace("name"));
+        let mut subject = jane();
+        subject.attributes.insert("exp".to_owned(), 0.into());
+        assert_eq!(of(&jwt(), &subject), SignError::Taken("exp".to_owned()));
+        assert_eq!(of(&user_hash(), &jane()), SignError::NoPlace("attributes"));
+        assert!(matches!(of(&user_hash(), &Subject::default()), SignError::Incomplete(_)));
+
+        let pair = fresh::pair(Algorithm::EdDSA).unwrap();
+        let public = Arc::new(Key::public_pem("k1", None, pair.public.as_bytes()).unwrap());
+        let of = |private_pem| {
+            let signing = SigningKey { key: &public, private_pem };
+            sign(&jwt(), signing, &jane(), NOW, None).unwrap_err()
+        };
+        assert!(matches!(of(None), SignError::NeedsPrivateKey(_)));
+        let rsa = fresh::pair(Algorithm::RS256).unwrap();
+        assert!(matches!(of(Some(rsa.private.expose())), SignError::PrivateKey("EdDSA", _)));
+        assert!(matches!(of(Some(b"nonsense")), SignError::PrivateKey("EdDSA", _)));
+    }
+}
