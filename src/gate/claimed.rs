@@ -6,7 +6,7 @@
 //! the first source (query, then headers) wins. Names are compared decoded: `a[b]` is read
 //! as `/a/b`, `a[]` as `a`, and naming `a` covers all beneath. Header names are compared
 //! folded. Some backends part parameters at `;` too, so a field behind one is found and
-//! cut as well.
+//! cut as well; so is one that only PHP takes for the field (`user.id`, ` user_id`).
 //!
 //! Fields with the dialect's `copied` names (`custom_*`) are no identity: they stay, and
 //! are shown as well.
@@ -204,7 +204,7 @@ struct Covering {
 enum Reach {
     /// It is the field itself.
     Exact,
-    /// It is an element of a list of that name, `a[]`.
+    /// It is an element of a list of that name, `a[]`, or nearly the name.
     Listed,
     /// It lies within, `a[b]`.
     Beneath,
@@ -217,7 +217,11 @@ fn reach(field: &str, name: &str) -> Option<Reach> {
     // The name's segments: `a[b][]` has `a`, `b`.
     let mut segments = std::iter::once(base).chain(std::iter::from_fn(|| {
         loop {
-            let (segment, rest) = brackets.strip_prefix('[')?.split_once(']')?;
+            let Some((segment, rest)) = brackets.strip_prefix('[')?.split_once(']') else {
+                // An open bracket: some read the bare name, others do not.
+                listed = true;
+                return None;
+            };
             brackets = rest;
             if !segment.is_empty() {
                 return Some(segment);
@@ -225,31 +229,43 @@ fn reach(field: &str, name: &str) -> Option<Reach> {
             listed = true;
         }
     }));
-    let begins_alike = match field.strip_prefix('/') {
-        None => segments.next() == Some(field),
-        Some(pointer) => pointer
-            .split('/')
-            .all(|wanted| segments.next().is_some_and(|segment| is_escaped_as(wanted, segment))),
-    };
-    if !begins_alike {
+    let mut wanted = field.strip_prefix('/').unwrap_or(field).split('/');
+    let is_pointer = field.starts_with('/');
+    let first = if is_pointer { wanted.next()? } else { field };
+    let mut careless = false;
+    let base = segments.next()?;
+    if !means(first, is_pointer, base) {
+        careless = means(first, is_pointer, &as_php_reads(base));
+        if !careless {
+            return None;
+        }
+    }
+    if is_pointer && !wanted.all(|part| segments.next().is_some_and(|own| means(part, true, own))) {
         return None;
     }
     let beneath = segments.next().is_some();
-    drop(segments);
-    Some(match (beneath, listed) {
+
+    Some(match (beneath, listed || careless) {
         (true, _) => Reach::Beneath,
         (false, true) => Reach::Listed,
         (false, false) => Reach::Exact,
     })
 }
 
-/// Whether a JSON pointer's segment (RFC 6901 §4) means this text.
-fn is_escaped_as(pointer: &str, text: &str) -> bool {
-    if pointer.contains('~') {
-        pointer.replace("~1", "/").replace("~0", "~") == text
+/// Whether a part of a field's name means this text; parts of pointers are escaped
+/// (RFC 6901 §4).
+fn means(part: &str, is_pointer: bool, text: &str) -> bool {
+    if is_pointer && part.contains('~') {
+        part.replace("~1", "/").replace("~0", "~") == text
     } else {
-        pointer == text
+        part == text
     }
+}
+
+/// PHP drops leading spaces, ends a name at NUL, and makes `.` and space an underscore.
+fn as_php_reads(name: &str) -> String {
+    let name = name.split('\0').next().unwrap_or_default();
+    name.trim_start_matches(' ').replace(['.', ' '], "_")
 }
 
 /// One bit for a name's first letter or digit.
@@ -337,13 +353,16 @@ mod tests {
             ("contact[phone]=x&contact=y", "contact[phone]=x&contact=y", ""),
             ("a/b[c]=x", "", r#"{"/a~1b/c":"x"}"#),
             ("username=x&user_id2=y&xname=z", "username=x&user_id2=y&xname=z", ""),
-            ("user_id[=x", "user_id[=x", ""),
+            ("user.id=x", "", r#"{"user_id":"x"}"#),
+            ("+user+id=x", "", r#"{"user_id":"x"}"#),
+            ("user_id%00z=x", "", r#"{"user_id":"x"}"#),
+            ("user_id[=x&user_id[y=z", "", r#"{"user_id":"x"}"#),
             (
                 "custom_a=1&plan=pro&planet=2",
                 "custom_a=1&plan=pro&planet=2",
                 r#"{"custom_a":"1","plan":"pro"}"#,
             ),
-            ("name=Kr%C5%ABmi%C5%86a", "", r#"{"name":"Krūmiņa"}"#),
+            ("name=Kr%C5%ABmi%C5%86a", "", r#"{"name":"Kr\u016bmi\u0146a"}"#),
             ("a=1;user_id=u2;b=2&c=3", "a=1;b=2&c=3", r#"{"user_id":"u2"}"#),
             ("user_id=u2;b=2&c=3", "c=3", r#"{"user_id":"u2;b=2"}"#),
             ("a=1;b=2", "a=1;b=2", ""),
@@ -362,6 +381,7 @@ mod tests {
             ("user_id[]=u1", "", r#"{"user_id":"u1"}"#),
             ("user_id[x]=u1", "", r#"{"user_id[x]":"u1"}"#),
             ("user_id=&a=1", "a=1", ""),
+            ("user.id=u1", "", r#"{"user_id":"u1"}"#),
             ("name=u1", "", r#"{"name":"u1"}"#),
             ("user_id=u1;x=2", "", r#"{"user_id":"u1;x=2"}"#),
             ("contact[email]=e", "contact[email]=e", ""),
@@ -400,7 +420,7 @@ mod tests {
         assert_eq!(left, expected.map(|(name, value)| (name.to_string(), value.to_string())));
         assert!(claims.identity);
         let json = claims.into_json().unwrap();
-        assert!(json.contains(r#""X-User-Name":"Krūmiņa""#), "{json}");
+        assert!(json.contains(r#""X-User-Name":"Kr\u016bmi\u0146a""#), "{json}");
         assert!(json.contains(r#""X-User-Id":"u"#), "{json}");
     }
 

@@ -259,3 +259,531 @@ impl Inbound {
         inbound
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::{PlanBuilder, applied, hash_dialect, headers, token_dialect, view};
+    use crate::gate::{Cause, Peer};
+    use crate::identity::Proven;
+
+    /// `ey…` has the shape; `ey-good` and the hash `good` of `u1` prove.
+    struct Fake;
+
+    impl Prover for Fake {
+        fn verify(
+            &self,
+            _: &Dialect,
+            credential: &Credential<'_>,
+            _: &Keyring,
+            _: UnixTime,
+        ) -> Result<Identity, Rejection> {
+            let proven = |fields: &[(usize, &str)]| {
+                Ok(Identity::attest(Proven {
+                    id: Some("u1".into()),
+                    key: "k1".into(),
+                    fields: fields.iter().map(|(i, v)| (*i, v.to_string())).collect(),
+                    ..Proven::default()
+                }))
+            };
+            let rejected = |reason| Err(Rejection::new(reason, "why").with_key(&"k1".into()));
+            match credential {
+                Credential::Token(token) if token == "ey-good" => proven(&[(0, "u1"), (1, "Ada")]),
+                Credential::Token(token) if token == "ey-expired" => rejected(Reason::Expired),
+                Credential::Hash(hash) => match (&*hash.proof, hash.id.as_deref()) {
+                    ("good", Some("u1")) => proven(&[(0, "u1"), (3, "u1")]),
+                    (_, None) => rejected(Reason::MissingClaim),
+                    _ => rejected(Reason::BadSignature),
+                },
+                Credential::Token(_) => rejected(Reason::BadSignature),
+            }
+        }
+
+        fn has_shape(&self, _: &Dialect, value: &str) -> bool {
+            value.starts_with("ey")
+        }
+    }
+
+    fn judged<'p>(plan: &'p Plan, request: &RequestView<'_>) -> Verdict<'p> {
+        examine_with(plan, request, UnixTime::from_secs(0), &Fake)
+    }
+
+    fn forwarded_as(verdict: &Verdict<'_>) -> Forward {
+        match &verdict.outcome {
+            Outcome::Forward(forward) => (**forward).clone(),
+            other => panic!("it should have been forwarded: {other:?}"),
+        }
+    }
+
+    /// `ok u1`, `guest <reason>`, `refused <code>` or `preflight`, in one word or two.
+    fn told(verdict: &Verdict<'_>) -> String {
+        match &verdict.outcome {
+            Outcome::Preflight { allowed } => format!("preflight {allowed}"),
+            Outcome::Refuse(refusal) => format!("refused {}", refusal.code()),
+            Outcome::Forward(forward) => match &forward.visitor.standing {
+                Standing::Verified(identity) => {
+                    format!("ok {}", identity.id.as_deref().unwrap_or_default())
+                }
+                Standing::Guest(reason) => format!("guest {reason}"),
+            },
+        }
+    }
+
+    const HOST: (&str, &str) = ("host", "chat.acme.example");
+
+    fn with_host<'f>(fields: &[(&'f str, &'f str)]) -> HeaderMap {
+        headers(&[&[HOST], fields].concat())
+    }
+
+    /// What reaches the backend: target, and headers other than those set afresh.
+    fn sent(plan: &Plan, target: &str, fields: &[(&str, &str)]) -> (String, Vec<(String, String)>) {
+        let headers = with_host(fields);
+        let forward = forwarded_as(&judged(plan, &view(&headers, target)));
+        let target = forward.edits.target.clone().unwrap_or(target.into());
+        let ours = |name: &str| {
+            name.starts_with("x-forwarded-") || matches!(name, "host" | "x-real-ip" | "forwarded")
+        };
+        let mut left = applied(&forward.edits, &headers);
+        left.retain(|(name, _)| !ours(name) && !name.starts_with("countersign-"));
+        left.sort();
+        (target, left)
+    }
+
+    fn injected(plan: &Plan, target: &str, fields: &[(&str, &str)], name: &str) -> Option<String> {
+        let headers = with_host(fields);
+        let forward = forwarded_as(&judged(plan, &view(&headers, target)));
+        let found = applied(&forward.edits, &headers);
+        let values: Vec<_> = found.into_iter().filter(|(found, _)| found == name).collect();
+        assert!(values.len() <= 1, "{name} is set at most once: {values:?}");
+        values.into_iter().next().map(|(_, value)| value)
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn every_mode_does_with_every_request_what_the_contract_says() {
+        let bearer = |token| [("authorization", token)];
+        let (good, expired) = (bearer("Bearer ey-good"), bearer("Bearer ey-expired"));
+        let forged = bearer("Bearer ey-forged");
+        for (target, fields, by_mode) in [
+            ("/", &[][..], ["refused missing", "guest missing", "guest missing", "guest missing"]),
+            (
+                "/?external_id=u1",
+                &[],
+                ["refused unsigned", "guest unsigned", "guest unsigned", "guest unsigned"],
+            ),
+            ("/", &good, ["ok u1"; 4]),
+            ("/?jwt=ey-good", &[], ["ok u1"; 4]),
+            (
+                "/",
+                &expired,
+                ["refused expired", "refused expired", "guest expired", "guest expired"],
+            ),
+            (
+                "/",
+                &forged,
+                [
+                    "refused bad_signature",
+                    "refused bad_signature",
+                    "guest bad_signature",
+                    "guest bad_signature",
+                ],
+            ),
+            (
+                "/?jwt=ey-forged",
+                &good,
+                ["refused ambiguous", "refused ambiguous", "guest ambiguous", "guest ambiguous"],
+            ),
+        ] {
+            let headers = with_host(fields);
+            for (mode, expected) in Mode::ALL.iter().zip(by_mode) {
+                let plan = PlanBuilder::new(token_dialect()).mode(*mode).build();
+                let verdict = judged(&plan, &view(&headers, target));
+                assert_eq!(told(&verdict), expected, "{mode:?} {target} {fields:?}");
+                assert_eq!(verdict.mode, Some(*mode));
+                assert_eq!(verdict.site.map(|site| &*site.name), Some("acme-support"));
+            }
+            let plan = PlanBuilder::new(token_dialect()).mode(Mode::Off).build();
+            assert_eq!(told(&judged(&plan, &view(&headers, target))), "guest not_checked");
+        }
+    }
+
+    #[test]
+    fn observe_says_what_require_would_have_refused_for() {
+        for (target, overlooked) in [
+            ("/", Some(Reason::Missing)),
+            ("/?name=x", Some(Reason::Unsigned)),
+            ("/?jwt=ey-expired", Some(Reason::Expired)),
+            ("/?jwt=ey-1&jwt=ey-2", Some(Reason::Ambiguous)),
+            ("/?jwt=ey-good", None),
+        ] {
+            let plan = PlanBuilder::new(token_dialect()).mode(Mode::Observe).build();
+            let headers = with_host(&[]);
+            let forward = forwarded_as(&judged(&plan, &view(&headers, target)));
+            assert_eq!(forward.overlooked, overlooked, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_spent_credential_and_unproven_fields_do_not_reach_the_backend() {
+        let plan = PlanBuilder::new(token_dialect()).build();
+        for (target, fields, left_target, left) in [
+            ("/c?a=1&jwt=ey-good&b=%7e", &[][..], "/c?a=1&b=%7e", &[][..]),
+            ("/c?jwt=ey-good", &[("cookie", "s=1")], "/c", &[("cookie", "s=1")]),
+            (
+                "/c?external_id=u1&external_id=u2&name=Ada&email=x&a=1",
+                &[("authorization", "Bearer ey-good"), ("authorization", "Basic b")],
+                "/c?external_id=u1&name=Ada&a=1",
+                &[("authorization", "Basic b")],
+            ),
+            (
+                "/c?external_id=u1&x=%20",
+                &[("referer", "https://a.example/?jwt=old&x")],
+                "/c?x=%20",
+                &[("referer", "https://a.example/?x")],
+            ),
+            (
+                "/c?jwt=",
+                &[("authorization", "Basic b")],
+                "/c?jwt=",
+                &[("authorization", "Basic b")],
+            ),
+        ] {
+            assert_eq!(sent(&plan, target, fields), (left_target.into(), pairs(left)), "{target}");
+        }
+        let claimed = injected(&plan, "/?jwt=ey-good&external_id=u2", &[], "countersign-claimed");
+        assert_eq!(claimed.as_deref(), Some(r#"{"external_id":"u2"}"#));
+        assert_eq!(injected(&plan, "/?jwt=ey-good", &[], "countersign-claimed"), None);
+    }
+
+    #[test]
+    fn accept_removes_bad_and_ambiguous_credentials_too() {
+        let plan = PlanBuilder::new(token_dialect()).mode(Mode::Accept).build();
+        let bad = [("authorization", "Bearer ey-expired"), ("cookie", "s=1;countersign_jwt=ey-2")];
+        assert_eq!(
+            sent(&plan, "/?jwt=junk&a=1", &bad),
+            ("/?a=1".into(), pairs(&[("cookie", "s=1")]))
+        );
+    }
+
+    #[test]
+    fn forward_credential_lets_it_through() {
+        let plan = PlanBuilder::new(token_dialect()).with(|s| s.forward_credential = true).build();
+        let fields = [("authorization", "Bearer ey-good"), ("referer", "https://a/?jwt=ey-good")];
+        assert_eq!(
+            sent(&plan, "/?jwt=ey-good&name=Eve", &fields),
+            ("/?jwt=ey-good".into(), pairs(&fields))
+        );
+    }
+
+    #[test]
+    fn observe_and_off_leave_the_request_as_it_came() {
+        let target = "/c?jwt=ey-good&external_id=u2&custom_a=1;name=x";
+        let fields = [
+            ("authorization", "Bearer ey-good"),
+            ("cookie", "countersign_jwt=ey-good"),
+            ("name", "Eve"),
+            ("referer", "https://a.example/?jwt=ey-good"),
+        ];
+        for mode in [Mode::Observe, Mode::Off] {
+            let plan = PlanBuilder::new(token_dialect()).mode(mode).build();
+            assert_eq!(sent(&plan, target, &fields), (target.into(), pairs(&fields)), "{mode:?}");
+            let claimed = injected(&plan, target, &fields, "countersign-claimed");
+            assert_eq!(claimed.is_some(), mode == Mode::Observe);
+        }
+    }
+
+    #[test]
+    fn unsigned_keep_leaves_the_fields_and_claims_nothing() {
+        let plan = PlanBuilder::new(token_dialect()).with(|s| s.keep_unsigned = true).build();
+        let target = "/?external_id=u2&custom_a=1";
+        assert_eq!(sent(&plan, target, &[("name", "Eve")]).0, target);
+        assert_eq!(injected(&plan, target, &[], "countersign-claimed"), None);
+        assert_eq!(injected(&plan, target, &[], "countersign-reason").as_deref(), Some("unsigned"));
+    }
+
+    #[test]
+    fn of_a_verified_hash_only_the_hash_goes() {
+        let plan = PlanBuilder::new(hash_dialect()).build();
+        let (target, left) = sent(
+            &plan,
+            "/?user_id=u1&name=Ada&identifier_hash=good",
+            &[("x-user-id", "u1"), ("x_user_id", "u2"), ("x-user-name", "Eve")],
+        );
+        assert_eq!((target.as_str(), left), ("/?user_id=u1", pairs(&[("x-user-id", "u1")])));
+        let headers = with_host(&[("x-user-id", "u1")]);
+        for (mode, target, expected) in [
+            (Mode::Prefer, "/?identifier_hash=good", "refused missing_claim"),
+            (Mode::Prefer, "/", "guest unsigned"),
+            (Mode::Prefer, "/?user_id=u2&identifier_hash=good", "refused bad_signature"),
+            (Mode::Accept, "/?user_id=u2&identifier_hash=good", "guest bad_signature"),
+        ] {
+            let plan = PlanBuilder::new(hash_dialect()).mode(mode).build();
+            assert_eq!(
+                told(&judged(&plan, &view(&headers, target))),
+                expected,
+                "{mode:?} {target}"
+            );
+        }
+        // What stood beside a bad hash is claimed.
+        let plan = PlanBuilder::new(hash_dialect()).mode(Mode::Accept).build();
+        let beside =
+            injected(&plan, "/?user_id=u2&identifier_hash=bad", &[], "countersign-claimed");
+        assert_eq!(beside.as_deref(), Some(r#"{"user_id":"u2"}"#));
+        assert_eq!(sent(&plan, "/?user_id=u2&identifier_hash=bad", &[]).0, "/");
+    }
+
+    #[test]
+    fn forged_identity_headers_never_pass_whatever_their_spelling_and_the_mode() {
+        let forged = [
+            "Countersign-Id",
+            "countersign-id",
+            "COUNTERSIGN-STATUS",
+            "Countersign_Id",
+            "countersign_status",
+            "Countersign.Name",
+            "countersign..email",
+            "Countersign--Key",
+            "_Countersign-Id",
+            "-countersign-id",
+            ".countersign.id",
+            "countersign-id_",
+            "countersign!id",
+            "countersign~~id",
+            "Countersign-_.-Expires",
+            "countersign",
+            "Countersign-",
+            "Countersign-Assertion",
+            "countersign-anything",
+            "countersign#id",
+        ];
+        let mut fields: Vec<_> = forged.iter().map(|name| (*name, "forged")).collect();
+        fields.push(("countersign-id", "forged-twice"));
+        fields.push(("connection", "countersign-id, close"));
+        for mode in Mode::ALL {
+            let plan = PlanBuilder::new(token_dialect()).mode(*mode).build();
+            let headers = with_host(&fields);
+            let verdict = judged(&plan, &view(&headers, "/"));
+            assert_eq!(verdict.stripped, fields.len() - 1, "{mode:?}");
+            if *mode == Mode::Require {
+                assert_eq!(told(&verdict), "refused missing");
+                continue;
+            }
+            let left = applied(&forwarded_as(&verdict).edits, &headers);
+            assert!(left.iter().all(|(_, value)| !value.contains("forged")), "{mode:?} {left:?}");
+            let status: Vec<_> = left.iter().filter(|(n, _)| n == "countersign-status").collect();
+            assert_eq!(status, [&("countersign-status".to_string(), "guest".to_string())]);
+        }
+    }
+
+    #[test]
+    fn forwarding_headers_are_kept_from_trusted_peers_alone() {
+        let plan = PlanBuilder::new(token_dialect()).mode(Mode::Off).build();
+        let headers = with_host(&[
+            ("x-forwarded-for", "198.51.100.7"),
+            ("x-forwarded-proto", "https"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-original-url", "/admin"),
+            ("x-rewrite-url", "/admin"),
+        ]);
+        let reached = |peer| {
+            let request = RequestView { peer, ..view(&headers, "/") };
+            let verdict = judged(&plan, &request);
+            let mut left = applied(&forwarded_as(&verdict).edits, &headers);
+            left.retain(|(name, _)| name.starts_with("x-") || name.starts_with("x_"));
+            left.sort();
+            (verdict.distrusted, left)
+        };
+        let stranger = reached(Peer::Ip("203.0.113.9".parse().unwrap()));
+        let expected = pairs(&[
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-host", "chat.acme.example"),
+            ("x-forwarded-proto", "http"),
+            ("x-real-ip", "203.0.113.9"),
+        ]);
+        assert_eq!(stranger, (true, expected));
+        let proxy = reached(Peer::Ip("10.0.0.1".parse().unwrap()));
+        let expected =
+            pairs(&[("x-forwarded-for", "198.51.100.7, 10.0.0.1"), ("x-forwarded-proto", "https")]);
+        assert_eq!(proxy, (false, expected));
+        let unix = reached(Peer::Unix);
+        let expected =
+            pairs(&[("x-forwarded-for", "198.51.100.7"), ("x-forwarded-proto", "https")]);
+        assert_eq!(unix, (false, expected));
+    }
+
+    #[test]
+    fn faults_come_before_any_judgement() {
+        let plan = PlanBuilder::new(token_dialect()).route("/a/*", Mode::Off).build();
+        for (host, target, code, has_site) in [
+            (&[][..], "/", "bad_request", false),
+            (&[("host", "other.example")], "/", "unknown_site", false),
+            (&[HOST], "/a/../b", "bad_request", true),
+            (&[HOST], "", "bad_request", true),
+            (&[HOST], "*", "bad_request", true),
+            (&[HOST], "http://chat.acme.example/", "bad_request", true),
+            (&[HOST], "/x#/../a", "bad_request", true),
+        ] {
+            let headers = headers(host);
+            let verdict = judged(&plan, &view(&headers, target));
+            assert_eq!(told(&verdict), format!("refused {code}"), "{target}");
+            assert_eq!((verdict.site.is_some(), verdict.mode), (has_site, None), "{target}");
+            let Outcome::Refuse(refusal) = verdict.outcome else { panic!("it is refused") };
+            assert!(matches!(refusal.cause, Cause::Fault(_)));
+        }
+        let headers = with_host(&[]);
+        let whole = RequestView { method: &Method::OPTIONS, ..view(&headers, "*") };
+        assert_eq!(told(&judged(&plan, &whole)), "guest missing");
+    }
+
+    #[test]
+    fn size_is_looked_at_after_ambiguity_and_before_the_rest() {
+        let plan = PlanBuilder::new(token_dialect()).build();
+        let headers = with_host(&[]);
+        // The dialect's own limit of 4096 is below the plan's.
+        let long = |length: usize| format!("ey{}", "x".repeat(length - 2));
+        let (fits, over) = (long(4096), long(4097));
+        for (target, code) in [
+            (format!("/?jwt={fits}"), "bad_signature"),
+            (format!("/?jwt={over}"), "too_large"),
+            (format!("/?jwt={over}&jwt=ey-1"), "ambiguous"),
+        ] {
+            assert_eq!(told(&judged(&plan, &view(&headers, &target))), format!("refused {code}"));
+        }
+        let mut plan = PlanBuilder::new(token_dialect()).build();
+        plan.limits.credential = 10;
+        let verdict = judged(&plan, &view(&headers, "/?jwt=ey-verylong"));
+        assert_eq!(told(&verdict), "refused too_large");
+    }
+
+    #[test]
+    fn a_cookie_from_a_foreign_page_is_refused_or_overlooked_by_mode() {
+        let fields = [("cookie", "countersign_jwt=ey-good"), ("origin", "https://evil.example")];
+        let headers = with_host(&fields);
+        let request = RequestView { method: &Method::POST, ..view(&headers, "/") };
+        for (mode, expected) in [
+            (Mode::Require, "refused origin_not_allowed"),
+            (Mode::Prefer, "refused origin_not_allowed"),
+            (Mode::Accept, "guest origin_not_allowed"),
+            (Mode::Observe, "guest origin_not_allowed"),
+            (Mode::Off, "guest not_checked"),
+        ] {
+            let plan = PlanBuilder::new(token_dialect()).mode(mode).build();
+            assert_eq!(told(&judged(&plan, &request)), expected, "{mode:?}");
+        }
+        // Beside a header with the same token the cookie is not what speaks.
+        let headers = with_host(&[&fields[..], &[("authorization", "Bearer ey-good")]].concat());
+        let request = RequestView { method: &Method::POST, ..view(&headers, "/") };
+        let plan = PlanBuilder::new(token_dialect()).build();
+        assert_eq!(told(&judged(&plan, &request)), "ok u1");
+    }
+
+    #[test]
+    fn preflights_are_never_asked_for_identity() {
+        let asking = |origin| [("origin", origin), ("access-control-request-method", "POST")];
+        let options = |plan: &Plan, fields: &[(&str, &str)]| {
+            let headers = with_host(fields);
+            let request = RequestView { method: &Method::OPTIONS, ..view(&headers, "/") };
+            told(&judged(plan, &request))
+        };
+        let open = PlanBuilder::new(token_dialect()).mode(Mode::Require).build();
+        assert_eq!(options(&open, &asking("https://any.example")), "guest not_checked");
+        assert_eq!(options(&open, &[("origin", "https://any.example")]), "refused missing");
+        let listed = PlanBuilder::new(token_dialect())
+            .mode(Mode::Require)
+            .origins(&["https://www.acme.example"])
+            .build();
+        assert_eq!(options(&listed, &asking("https://www.acme.example")), "preflight true");
+        assert_eq!(options(&listed, &asking("https://evil.example")), "preflight false");
+        assert_eq!(options(&listed, &asking("null")), "preflight false");
+    }
+
+    #[test]
+    fn a_preflight_is_no_way_round_the_cleaning() {
+        let plan = PlanBuilder::new(token_dialect()).mode(Mode::Require).build();
+        let headers = with_host(&[("origin", "null"), ("access-control-request-method", "POST")]);
+        let request =
+            RequestView { method: &Method::OPTIONS, ..view(&headers, "/c?external_id=u2&a=1") };
+        let forward = forwarded_as(&judged(&plan, &request));
+        assert_eq!(forward.edits.target.as_deref(), Some("/c?a=1"));
+    }
+
+    #[test]
+    fn the_body_limit_is_for_sites_whose_bodies_could_claim() {
+        let json = [("content-type", "application/json"), ("content-length", "70000")];
+        let headers = with_host(&json);
+        let request = RequestView { method: &Method::POST, ..view(&headers, "/") };
+        for (mode, expected) in [
+            (Mode::Require, "refused missing"),
+            (Mode::Prefer, "refused body_too_large"),
+            (Mode::Accept, "refused body_too_large"),
+            (Mode::Observe, "guest missing"),
+            (Mode::Off, "guest not_checked"),
+        ] {
+            let plan = PlanBuilder::new(token_dialect()).mode(mode).build();
+            assert_eq!(told(&judged(&plan, &request)), expected, "{mode:?}");
+        }
+        let small = with_host(&[("content-type", "application/json"), ("content-length", "7")]);
+        let request = RequestView { method: &Method::POST, ..view(&small, "/") };
+        for (keep, limit) in [(false, Some(65_536)), (true, None)] {
+            let plan = PlanBuilder::new(token_dialect()).with(|s| s.keep_unsigned = keep).build();
+            assert_eq!(forwarded_as(&judged(&plan, &request)).body_limit, limit);
+        }
+    }
+
+    #[test]
+    fn edits_applied_twice_are_edits_applied_once() {
+        let plan = PlanBuilder::new(hash_dialect()).mode(Mode::Accept).build();
+        let headers = with_host(&[
+            ("x-user-id", "u1"),
+            ("x-user-id", "u2"),
+            ("x-identifier-hash", "good"),
+            ("countersign-id", "forged"),
+            ("cookie", "a=1"),
+            ("x-forwarded-for", "6.6.6.6"),
+        ]);
+        let request =
+            RequestView { peer: Peer::Ip("10.0.0.1".parse().unwrap()), ..view(&headers, "/") };
+        let edits = forwarded_as(&judged(&plan, &request)).edits;
+        let mut once = headers.clone();
+        edits.apply(&mut once);
+        let mut twice = once.clone();
+        edits.apply(&mut twice);
+        assert_eq!(once, twice);
+        assert_ne!(once, headers);
+    }
+
+    #[test]
+    fn hostile_bytes_are_judged_without_panic() {
+        let odd = [
+            "%", "%%%", "+", "=", "&", ";", "[", "]", "[]", "a[", "%00", "\u{7f}", "é", "??", "/",
+            "//", "\\", ".", "..;/",
+        ];
+        let plan = PlanBuilder::new(hash_dialect()).route("/a/*", Mode::Off).build();
+        for one in odd {
+            for other in odd {
+                let target =
+                    format!("/{one}{other}?user_id{one}={other}&{other}{one};user_id={one}");
+                let mut inbound = with_host(&[]);
+                for name in [
+                    "cookie",
+                    "authorization",
+                    "x-user-id",
+                    "x-forwarded-for",
+                    "referer",
+                    "origin",
+                    "content-type",
+                ] {
+                    let value = [one.as_bytes(), b"\xff\"", other.as_bytes()].concat();
+                    if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+                        inbound.append(HeaderName::from_static(name), value);
+                    }
+                }
+                let verdict = judged(&plan, &view(&inbound, &target));
+                assert!(!told(&verdict).starts_with("ok"), "{target}");
+            }
+        }
+    }
+}
