@@ -235,7 +235,7 @@ fn reach(field: &str, name: &str) -> Option<Reach> {
     let mut careless = false;
     let base = segments.next()?;
     if !means(first, is_pointer, base) {
-        careless = means(first, is_pointer, &as_php_reads(base));
+        careless = base.contains(['.', ' ', '\0']) && means(first, is_pointer, &as_php_reads(base));
         if !careless {
             return None;
         }

@@ -170,7 +170,8 @@ fn finding(
         return rejected(Reason::Ambiguous, "the request carries two different credentials".into());
     }
     let origins = &place.settings.allowed_origins;
-    if let Some(why) = origin::objection(request, &place.host, origins, found.only_cookies) {
+    if let Some(why) = origin::objection(request, &place.host, origins, found.places.only_cookies())
+    {
         return rejected(Reason::OriginNotAllowed, why.into());
     }
     let (Some(credential), Some(proof)) = (&found.credential, found.proof()) else {
@@ -201,7 +202,8 @@ fn cleaned(
     spent: Option<Spent<'_>>,
 ) -> (Visitor, bool, Edits) {
     let Place { site, settings, .. } = place;
-    let mut edits = Edits::default();
+    // Room for all that is ever set, so that the list does not grow step by step.
+    let mut edits = Edits { set: Vec::with_capacity(18), ..Edits::default() };
     let mut visitor = Visitor { standing, claimed: None };
     if settings.mode == Mode::Off {
         return (visitor, false, edits);
