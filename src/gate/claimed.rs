@@ -80,6 +80,9 @@ impl<'r> Claims<'r> {
             self.claim(covering, &head.name(), &value);
             return Fate::Cut;
         }
+        if self.is_copied(&head.name()) {
+            self.enter(&head.name(), &parameter.value());
+        }
         let mut kept = vec![first];
         kept.extend(rest.split(';').filter(|part| self.keeps(&Parameter::read(part))));
         let shortened = kept.join(";");
@@ -366,6 +369,7 @@ mod tests {
             ("a=1;user_id=u2;b=2&c=3", "a=1;b=2&c=3", r#"{"user_id":"u2"}"#),
             ("user_id=u2;b=2&c=3", "c=3", r#"{"user_id":"u2;b=2"}"#),
             ("a=1;b=2", "a=1;b=2", ""),
+            ("custom_a=1;b=2", "custom_a=1;b=2", r#"{"custom_a":"1;b=2"}"#),
         ] {
             assert_eq!(cleaned(query, &[]), (left.into(), claimed.into()), "{query}");
         }

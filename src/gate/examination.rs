@@ -758,6 +758,37 @@ mod tests {
     }
 
     #[test]
+    fn claims_beyond_their_budget_are_named_and_not_sent() {
+        let plan = PlanBuilder::new(token_dialect()).build();
+        let headers = with_host(&[]);
+        for (length, sent) in [(1000, true), (2100, false)] {
+            let target = format!("/?name={}&a=1", "x".repeat(length));
+            let forward = forwarded_as(&judged(&plan, &view(&headers, &target)));
+            assert_eq!(forward.omitted.is_empty(), sent);
+            assert_eq!(forward.edits.target.as_deref(), Some("/?a=1"));
+            let claimed = injected(&plan, &target, &[], "countersign-claimed");
+            assert_eq!(claimed.is_some(), sent);
+            let omitted = injected(&plan, &target, &[], "countersign-omitted");
+            assert_eq!(omitted, (!sent).then(|| "claimed".to_string()));
+        }
+    }
+
+    #[test]
+    fn a_foreign_pages_upgrade_is_refused_where_origins_are_listed() {
+        let plan = PlanBuilder::new(token_dialect()).origins(&["https://www.acme.example"]).build();
+        for (origin, target, expected) in [
+            ("https://www.acme.example", "/?jwt=ey-good", "ok u1"),
+            ("https://chat.acme.example", "/?jwt=ey-good", "ok u1"),
+            ("https://evil.example", "/?jwt=ey-good", "refused origin_not_allowed"),
+            ("https://evil.example", "/", "refused origin_not_allowed"),
+        ] {
+            let headers = with_host(&[("origin", origin), ("upgrade", "websocket")]);
+            let request = RequestView { upgrade: true, ..view(&headers, target) };
+            assert_eq!(told(&judged(&plan, &request)), expected, "{origin} {target}");
+        }
+    }
+
+    #[test]
     fn edits_applied_twice_are_edits_applied_once() {
         let plan = PlanBuilder::new(hash_dialect()).mode(Mode::Accept).build();
         let headers = with_host(&[
