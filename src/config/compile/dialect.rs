@@ -240,6 +240,11 @@ fn compile_builtin(name: &str) -> Result<Compiled, String> {
     }
 }
 
+/// What people call a built-in dialect.
+pub fn title_of_builtin(name: &str) -> String {
+    compile_builtin(name).map(|compiled| compiled.dialect.title).unwrap_or_default()
+}
+
 /// Lays one tree over another: mappings are merged, everything else is replaced. A dialect
 /// that changes the mechanism keeps nothing of the other one.
 fn over(base: Value, top: Value) -> Value {
@@ -358,6 +363,7 @@ fn jwt_rules(
             .map(|(_, member)| member.clone())
             .collect(),
         max_bytes,
+        warn_bytes: raw.warn_bytes.map(|size| size.0),
         leeway_iat: seconds(leeway.iat).unwrap_or(0),
         leeway_exp: seconds(leeway.exp).unwrap_or(0),
         max_lifetime: seconds(lifetime.and_then(|lifetime| lifetime.max)),

@@ -42,6 +42,8 @@ pub struct Jwt {
     pub header: Option<List<String>>,
     /// Longest token (default 8192).
     pub max_bytes: Option<Size>,
+    /// Beyond this `sign` warns that the vendor's own widget will not carry the token.
+    pub warn_bytes: Option<Size>,
     /// How far clocks may differ (default 0s).
     pub leeway: Option<JwtLeeway>,
     /// How long a token may live.
