@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dialect;
+pub mod drain;
 pub mod gate;
 pub mod identity;
 pub mod judge;

@@ -1,11 +1,48 @@
-//! (to be written)
+//! `countersign run`: serve until told to stop.
+
+use std::path::PathBuf;
+
+use super::exit;
+use crate::telemetry::log::{self, LogOptions};
+use crate::{config, server};
 
 /// Arguments of `countersign run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Examples:\n  countersign run\n  countersign run --config chat.yaml --log-format json"
+)]
+pub struct Args {
+    /// The configuration; default `countersign.yaml`, then `/etc/countersign/countersign.yaml`.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogOptions,
+}
 
 /// Runs the command; returns the exit code.
 pub fn main(args: &Args) -> u8 {
-    let _ = args;
-    todo!()
+    let file = args.config.clone().unwrap_or_else(config::default_path);
+    let plan = match config::load(&file) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return exit::NO;
+        }
+    };
+    let guard = match log::init(&args.log) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("countersign: {error}");
+            return exit::FAULT;
+        }
+    };
+    let loader = Box::new(move || config::load(&file).map_err(|problems| problems.to_string()));
+    match server::serve(plan, loader, guard.dropped_lines()) {
+        Ok(()) => exit::YES,
+        Err(error) => {
+            drop(guard);
+            eprintln!("countersign: {error}");
+            exit::FAULT
+        }
+    }
 }

@@ -1,8 +1,24 @@
 //! A site's keys: each pinned to one algorithm, each with its window of validity.
+//!
+//! A key is made ready once, when the configuration is loaded: secrets are absorbed into
+//! HMAC states (RFC 2104) that are cloned per use, public keys are examined and handed to
+//! `jsonwebtoken`. Nothing here gives key material back.
+//!
+//! A public key can never serve as a secret: which of the two a key is decides its
+//! algorithms, and the token has no say in it (RFC 8725 §2.1).
 
 use std::sync::Arc;
 
-use super::Algorithm;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::DecodingKey;
+use sha2::{Sha256, Sha384, Sha512};
+
+use super::pem::{self, KeyType};
+use super::{Algorithm, HashFunction};
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 
@@ -22,7 +38,15 @@ pub struct Key {
 }
 
 enum Material {
-    Placeholder,
+    Secret(Box<Macs>),
+    Public(DecodingKey),
+}
+
+/// One secret, absorbed for each hash function: a hash dialect chooses its own.
+struct Macs {
+    sha256: Hmac<Sha256>,
+    sha384: Hmac<Sha384>,
+    sha512: Hmac<Sha512>,
 }
 
 /// Where a key stands in its window.
@@ -52,6 +76,12 @@ impl KeyState {
 #[error("{0}")]
 pub struct KeyError(pub String);
 
+impl KeyError {
+    pub(super) fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
 impl Keyring {
     /// A keyring of these keys; ids are unique (the configuration sees to it).
     pub fn new(keys: Vec<Arc<Key>>) -> Self {
@@ -62,23 +92,54 @@ impl Keyring {
     pub fn keys(&self) -> &[Arc<Key>] {
         &self.keys
     }
+
+    /// The key of that id.
+    pub fn get(&self, id: &str) -> Option<&Arc<Key>> {
+        self.keys.iter().find(|key| &*key.id == id)
+    }
+
+    /// The keys in the order in which they are worth trying: those in force first, so
+    /// that a key outside its window is only ever the answer when no other fits. `first`
+    /// leads its group; with `only_first` there is no other.
+    pub(super) fn candidates<'k>(
+        &'k self,
+        first: Option<&'k Arc<Key>>,
+        only_first: bool,
+        now: UnixTime,
+    ) -> impl Iterator<Item = &'k Arc<Key>> {
+        let others = if only_first { [].as_slice() } else { &self.keys };
+        let others = others.iter().filter(move |key| first.is_none_or(|f| !Arc::ptr_eq(f, key)));
+        let all = first.into_iter().chain(others);
+        let in_force = move |key: &&Arc<Key>| key.state(now) == KeyState::Active;
+        all.clone().filter(in_force).chain(all.filter(move |key| !in_force(key)))
+    }
 }
 
 impl Key {
-    /// A shared secret: for HS256/384/512 and for hash dialects (there HS256 stands for
-    /// HMAC-SHA-256 and HS512 for HMAC-SHA-512).
+    /// A shared secret: for HS256/384/512, and for hash dialects, which use it with their
+    /// own hash function whatever it is pinned to.
     ///
     /// # Errors
-    /// An empty secret, or an algorithm that is not symmetric.
+    /// An empty secret, an algorithm that is not symmetric, or a PEM file: whoever knows
+    /// a public key could sign with it if it served as a secret.
     pub fn secret(id: &str, algorithm: Algorithm, secret: &Secret) -> Result<Self, KeyError> {
-        let _ = secret;
-        Ok(Self {
-            id: id.into(),
-            algorithm,
-            not_before: None,
-            not_after: None,
-            material: Material::Placeholder,
-        })
+        if secret.is_empty() {
+            return Err(KeyError::new("the secret is empty"));
+        }
+        if !algorithm.is_symmetric() {
+            return Err(KeyError::new(format!(
+                "{} needs a `public_key`; a secret is for HS256, HS384 and HS512",
+                algorithm.name()
+            )));
+        }
+        if secret.expose().trim_ascii_start().starts_with(b"-----BEGIN ") {
+            return Err(KeyError::new(
+                "this is a PEM file, not a secret; a public key is configured as `public_key`",
+            ));
+        }
+        let macs =
+            Macs { sha256: absorb(secret)?, sha384: absorb(secret)?, sha512: absorb(secret)? };
+        Ok(Self::of(id, algorithm, Material::Secret(Box::new(macs))))
     }
 
     /// A public key in PEM (SPKI, PKCS#1 or X.509 certificate); `algorithm` pins it,
@@ -92,8 +153,45 @@ impl Key {
         algorithm: Option<Algorithm>,
         pem: &[u8],
     ) -> Result<Self, KeyError> {
-        let _ = (id, algorithm, pem);
-        todo!()
+        let pem::PublicKey { key_type, bytes } = pem::public_key(pem)?;
+        let (name, fitting): (_, &[Algorithm]) = match key_type {
+            KeyType::Rsa => ("an RSA", &[Algorithm::RS256, Algorithm::PS256]),
+            KeyType::P256 => ("a P-256", &[Algorithm::ES256]),
+            KeyType::P384 => ("a P-384", &[Algorithm::ES384]),
+            KeyType::Ed25519 => ("an Ed25519", &[Algorithm::EdDSA]),
+        };
+        let chosen = fitting.iter().find(|fit| algorithm.is_none_or(|wanted| wanted == **fit));
+        let algorithm = *chosen.ok_or_else(|| {
+            let fitting: Vec<_> = fitting.iter().map(|fit| fit.name()).collect();
+            let wanted = algorithm.map_or("it", Algorithm::name);
+            let fitting = fitting.join(" or ");
+            KeyError(format!("{wanted} does not fit {name} key, which serves {fitting}"))
+        })?;
+        let unsound = |_| KeyError(format!("the bytes are not those of {name} public key"));
+        let key = match key_type {
+            KeyType::Rsa => {
+                let key = aws_lc_rs::rsa::PublicKey::from_der(&bytes).map_err(unsound)?;
+                check_rsa_size(&key)?;
+                DecodingKey::from_rsa_der(&bytes)
+            }
+            KeyType::P256 => {
+                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &bytes).map_err(unsound)?;
+                DecodingKey::from_ec_der(&bytes)
+            }
+            KeyType::P384 => {
+                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &bytes).map_err(unsound)?;
+                DecodingKey::from_ec_der(&bytes)
+            }
+            KeyType::Ed25519 => {
+                ParsedPublicKey::new(&ED25519, &bytes).map_err(unsound)?;
+                DecodingKey::from_ed_der(&bytes)
+            }
+        };
+        Ok(Self::of(id, algorithm, Material::Public(key)))
+    }
+
+    fn of(id: &str, algorithm: Algorithm, material: Material) -> Self {
+        Self { id: id.into(), algorithm, not_before: None, not_after: None, material }
     }
 
     /// Limits the key to a window: valid from `not_before` (inclusive) to `not_after` (exclusive).
@@ -135,8 +233,85 @@ impl Key {
     /// Whether `signature` (raw bytes, JWS form) is this key's over `message`. For secrets
     /// in constant time.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let _ = (message, signature, &self.material);
-        todo!()
+        match &self.material {
+            Material::Secret(macs) => match self.algorithm {
+                Algorithm::HS384 => matches(&macs.sha384, message, signature),
+                Algorithm::HS512 => matches(&macs.sha512, message, signature),
+                _ => matches(&macs.sha256, message, signature),
+            },
+            Material::Public(key) => {
+                // The library takes signatures as tokens write them.
+                let encoded = BASE64_URL_SAFE_NO_PAD.encode(signature);
+                let algorithm = library_name(self.algorithm);
+                jsonwebtoken::crypto::verify(&encoded, message, key, algorithm).unwrap_or(false)
+            }
+        }
+    }
+
+    /// Whether `code` is this secret's HMAC over `message`, in constant time. A public key
+    /// has none.
+    pub fn authenticates(&self, hash: HashFunction, message: &[u8], code: &[u8]) -> bool {
+        match (&self.material, hash) {
+            (Material::Secret(macs), HashFunction::Sha256) => matches(&macs.sha256, message, code),
+            (Material::Secret(macs), HashFunction::Sha512) => matches(&macs.sha512, message, code),
+            (Material::Public(_), _) => false,
+        }
+    }
+
+    /// Signs with the pinned algorithm; `None` for a public key.
+    pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match (&self.material, self.algorithm) {
+            (Material::Secret(macs), Algorithm::HS384) => Some(code(&macs.sha384, message)),
+            (Material::Secret(macs), Algorithm::HS512) => Some(code(&macs.sha512, message)),
+            (Material::Secret(macs), _) => Some(code(&macs.sha256, message)),
+            (Material::Public(_), _) => None,
+        }
+    }
+
+    /// The HMAC that [`Key::authenticates`]; `None` for a public key.
+    pub fn authentication(&self, hash: HashFunction, message: &[u8]) -> Option<Vec<u8>> {
+        match (&self.material, hash) {
+            (Material::Secret(macs), HashFunction::Sha256) => Some(code(&macs.sha256, message)),
+            (Material::Secret(macs), HashFunction::Sha512) => Some(code(&macs.sha512, message)),
+            (Material::Public(_), _) => None,
+        }
+    }
+}
+
+/// `jsonwebtoken`'s name of an algorithm.
+pub(super) const fn library_name(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::HS256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::HS384 => jsonwebtoken::Algorithm::HS384,
+        Algorithm::HS512 => jsonwebtoken::Algorithm::HS512,
+        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+    }
+}
+
+fn absorb<M: KeyInit>(secret: &Secret) -> Result<M, KeyError> {
+    M::new_from_slice(secret.expose()).map_err(|_| KeyError::new("the secret cannot be used"))
+}
+
+fn matches<M: Mac + Clone>(keyed: &M, message: &[u8], code: &[u8]) -> bool {
+    keyed.clone().chain_update(message).verify_slice(code).is_ok()
+}
+
+fn code<M: Mac + Clone>(keyed: &M, message: &[u8]) -> Vec<u8> {
+    keyed.clone().chain_update(message).finalize().into_bytes().to_vec()
+}
+
+/// 2048 to 8192 bits: less can be broken (RFC 7518 §3.3), more the library does not verify.
+fn check_rsa_size(key: &aws_lc_rs::rsa::PublicKey) -> Result<(), KeyError> {
+    let modulus = key.modulus();
+    let modulus = modulus.big_endian_without_leading_zero();
+    let spare = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    match modulus.len() * 8 - spare {
+        2048..=8192 => Ok(()),
+        bits => Err(KeyError(format!("the RSA key has {bits} bits; 2048 to 8192 are supported"))),
     }
 }
 
@@ -148,5 +323,132 @@ impl std::fmt::Debug for Key {
             .field("not_before", &self.not_before)
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::founding::{ring, secret};
+    use super::super::fresh;
+    use super::*;
+
+    const RSA_1024: &str = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCubGxHjXg5tzv+3adn6LFjxrYNnCA7\
+        ET5brnmSpW+pxqRWG7NcW8q/+dZ7OMItFAV8ZJLRl2LSSwsMZRtM6B9CgkC4LinTtzmEwVCuItKJDsjfZBF4vU4FD3Vg\
+        UpfIbNB4L0Mlb2nhTKySTG469r3v+A79mdG9byU4T3otsn6vKQIDAQAB";
+    const SECP256K1: &str = "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEdPEVp2OXzcoFgsPnqa30mKzFkFqQrElyi4HD\
+        +7AYV407VdtcN8pXNo9f1n+/Il9wet3/8OJN5Fn/5y1OBglLsg==";
+    /// On no curve: the last digit differs.
+    const P256_OFF: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEBKJcsfG9pK3QQYOFfJyAAPKIewM6hQqX\
+        +eVbfmikFpG5PR2dRS8oMcyHlZsgEKKGlzjOGgvke82uks8XC7IpEw==";
+
+    fn spki(body: &str) -> String {
+        format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+    }
+
+    #[test]
+    fn each_type_of_public_key_has_its_algorithms() {
+        use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, RS256};
+        for (default, fitting) in [
+            (RS256, vec![RS256, PS256]),
+            (ES256, vec![ES256]),
+            (ES384, vec![ES384]),
+            (EdDSA, vec![EdDSA]),
+        ] {
+            let pem = fresh::pair(default).unwrap().public;
+            let pinned = |algorithm| Key::public_pem("k", algorithm, pem.as_bytes());
+            assert_eq!(pinned(None).unwrap().algorithm(), default);
+            for algorithm in [HS256, RS256, PS256, ES256, ES384, EdDSA] {
+                match pinned(Some(algorithm)) {
+                    Ok(key) => {
+                        assert!(fitting.contains(&algorithm));
+                        assert_eq!(key.algorithm(), algorithm);
+                    }
+                    Err(error) => {
+                        assert!(!fitting.contains(&algorithm));
+                        let sentence = error.to_string();
+                        assert!(sentence.contains(algorithm.name()), "{sentence}");
+                        assert!(sentence.contains(default.name()), "{sentence}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weak_foreign_and_private_keys_are_refused_with_a_sentence() {
+        let private = fresh::pair(Algorithm::ES256).unwrap().private;
+        let private = String::from_utf8(private.expose().to_vec()).unwrap();
+        for (pem, expected) in [
+            (spki(RSA_1024), "1024 bits"),
+            (spki(SECP256K1), "unsupported type or curve"),
+            (spki(P256_OFF), "not those of a P-256 public key"),
+            (private, "private key"),
+        ] {
+            let sentence = Key::public_pem("k", None, pem.as_bytes()).unwrap_err().to_string();
+            assert!(sentence.contains(expected), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_secret_serves_symmetric_algorithms_alone() {
+        let of = |algorithm, text: &str| {
+            Key::secret("k", algorithm, &Secret::new(text.as_bytes().to_vec()))
+        };
+        assert!(of(Algorithm::HS256, "").unwrap_err().to_string().contains("empty"));
+        assert!(of(Algorithm::RS256, "x").unwrap_err().to_string().contains("public_key"));
+        let pem = spki(RSA_1024);
+        assert!(of(Algorithm::HS256, &pem).unwrap_err().to_string().contains("PEM"));
+        let key = of(Algorithm::HS256, "hunter2").unwrap();
+        assert!(!format!("{key:?}").contains("hunter2"));
+    }
+
+    /// RFC 4231, test case 2.
+    #[test]
+    fn a_secret_computes_the_hmac_of_each_hash_function() {
+        let message = b"what do ya want for nothing?";
+        let hex = |bytes: Option<Vec<u8>>| super::super::digest::write_hex(&bytes.unwrap());
+        let key = |algorithm| secret("k", algorithm, "Jefe");
+        let sha256 = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        let sha384 = "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e\
+            8e2240ca5e69e2c78b3239ecfab21649";
+        let sha512 = "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554\
+            9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737";
+        let algorithms = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+        for (algorithm, expected) in algorithms.into_iter().zip([sha256, sha384, sha512]) {
+            let code = key(algorithm).sign(message);
+            assert_eq!(hex(code.clone()), expected);
+            let code = code.unwrap();
+            assert!(key(algorithm).verifies(message, &code));
+            assert!(!key(algorithm).verifies(b"what", &code));
+            assert!(!key(algorithm).verifies(message, &code[1..]));
+            assert!(!key(algorithm).verifies(message, &[]));
+        }
+        // A hash dialect chooses its function, whatever the key is pinned to.
+        for algorithm in algorithms {
+            let key = key(algorithm);
+            assert_eq!(hex(key.authentication(HashFunction::Sha256, message)), sha256);
+            assert_eq!(hex(key.authentication(HashFunction::Sha512, message)), sha512);
+            let code = key.authentication(HashFunction::Sha512, message).unwrap();
+            assert!(key.authenticates(HashFunction::Sha512, message, &code));
+            assert!(!key.authenticates(HashFunction::Sha256, message, &code));
+        }
+    }
+
+    #[test]
+    fn keys_in_force_are_tried_first_and_each_once() {
+        let now = UnixTime::from_secs(100);
+        let key = |id| secret(id, Algorithm::HS256, "x");
+        let lapsed = |id| key(id).with_window(None, Some(now));
+        let keys = ring([lapsed("a"), key("b"), lapsed("c"), key("d")]);
+        let order = |first: Option<&str>, only| {
+            let first = first.and_then(|id| keys.get(id));
+            let ids = keys.candidates(first, only, now).map(|key| key.id().to_string());
+            ids.collect::<Vec<_>>().concat()
+        };
+        assert_eq!(order(None, false), "bdac");
+        assert_eq!(order(Some("d"), false), "dbac");
+        assert_eq!(order(Some("c"), false), "bdca");
+        assert_eq!(order(Some("c"), true), "c");
+        assert_eq!(order(None, true), "");
     }
 }

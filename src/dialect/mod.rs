@@ -10,11 +10,17 @@
 pub mod builtin;
 pub mod claims;
 pub mod digest;
+#[cfg(test)]
+pub(crate) mod founding;
+pub mod fresh;
+pub mod json;
 pub mod jwt;
 pub mod keyring;
+pub(crate) mod pem;
 pub mod placeholder;
 mod rejection;
 pub mod sign;
+mod times;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -120,6 +126,8 @@ pub struct JwtRules {
     pub required_header: Vec<String>,
     /// Longest token in bytes; one byte more is `too_large`.
     pub max_bytes: usize,
+    /// Beyond this many bytes `sign` warns that the vendor's own widget will not carry it.
+    pub warn_bytes: Option<usize>,
     /// How far ahead `iat` and `nbf` may lie.
     pub leeway_iat: u64,
     /// How long past `exp` a token still passes: expired is `now − leeway ≥ exp`.
@@ -392,7 +400,7 @@ impl Dialect {
                 jwt::verify(rules, &self.unsigned, token, keyring, now)
             }
             (Mechanism::Hmac(rules), Credential::Hash(hash)) => {
-                digest::verify(rules, &self.unsigned, hash, keyring)
+                digest::verify(rules, &self.unsigned, hash, keyring, now)
             }
             _ => Err(Rejection::new(
                 Reason::Malformed,
@@ -410,11 +418,19 @@ impl Dialect {
         }
     }
 
+    /// The mechanism's word in metrics: `jwt` or `hmac`.
+    pub fn scheme(&self) -> &'static str {
+        match &self.mechanism {
+            Mechanism::Jwt(_) => "jwt",
+            Mechanism::Hmac(_) => "hmac",
+        }
+    }
+
     /// Longest credential in bytes; one byte more is `too_large`.
     pub fn max_bytes(&self) -> usize {
         match &self.mechanism {
             Mechanism::Jwt(rules) => rules.max_bytes,
-            Mechanism::Hmac(_) => 1024,
+            Mechanism::Hmac(_) => digest::MAX_BYTES,
         }
     }
 }

@@ -1,1 +1,138 @@
-//! (to be written)
+//! Pingora's side: its phases, each a call into [`Gate`]'s hooks, and the WebSocket
+//! [`tunnel`] beside it.
+
+pub mod frames;
+pub mod head;
+pub mod hooks;
+pub mod journey;
+mod relay;
+pub mod tunnel;
+mod wire;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::apps::HttpServerOptions;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+
+pub use hooks::Gate;
+pub use journey::Journey;
+
+/// Idle backend connections kept per worker thread.
+const POOL_SIZE: usize = 128;
+
+/// Countersign's own Pingora proxy: nothing but the hooks, in Pingora's order.
+pub struct Proxy {
+    gate: Gate,
+}
+
+impl Proxy {
+    /// The proxy as a Pingora application for HTTP/1.1 and, with prior knowledge, HTTP/2.
+    pub fn application(gate: Gate, threads: usize) -> Arc<HttpProxy<Self>> {
+        let mut conf = ServerConf { threads, ..ServerConf::default() };
+        conf.upstream_keepalive_pool_size = POOL_SIZE;
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(gate.current().load().plan.timeouts.idle);
+        let mut proxy = pingora::proxy::http_proxy(&Arc::new(conf), Self { gate });
+        proxy.server_options = Some(options);
+        Arc::new(proxy)
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Journey;
+
+    fn new_ctx(&self) -> Journey {
+        self.gate.journey()
+    }
+
+    async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
+        self.gate.request(session, journey).await
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        journey: &mut Journey,
+    ) -> Result<Box<HttpPeer>> {
+        self.gate.peer(journey).await
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        journey: &mut Journey,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        self.gate.connect_failed(journey, error)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        upstream: &mut RequestHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        self.gate.upstream_request(upstream, journey)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        self.gate.body(body.as_ref(), journey)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        self.gate.response(session, response, journey)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        journey: &mut Journey,
+    ) -> FailToProxy {
+        self.gate.failed(session, error, journey).await
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, journey: &mut Journey) {
+        self.gate.done(session, error, journey);
+    }
+
+    // Pingora's own lines quote the request with its query, where tokens travel; ours say
+    // the same without.
+    fn suppress_error_log(&self, _session: &Session, _journey: &Journey, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _journey: &Journey,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _session: &Session, journey: &Journey) -> String {
+        format!("request {}", journey.request_id())
+    }
+}

@@ -1,0 +1,114 @@
+//! What `/v1/sites` shows of a plan: everything but secrets.
+
+use serde::Serialize;
+
+use crate::clock::UnixTime;
+use crate::gate::Mode;
+use crate::plan::{Plan, Site};
+use crate::reload::Generation;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Sites<'a> {
+    generation: u64,
+    sites: Vec<SiteView<'a>>,
+    /// What `check` warns about.
+    warnings: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct SiteView<'a> {
+    name: &'a str,
+    /// As in the configuration; `*` is every host that no other site has.
+    hosts: Vec<String>,
+    dialect: &'a str,
+    mode: Mode,
+    upstream: Vec<String>,
+    keys: usize,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Keys<'a> {
+    keys: Vec<KeyView<'a>>,
+}
+
+/// Times are RFC 3339 in UTC, or `null`.
+#[derive(Debug, Serialize)]
+struct KeyView<'a> {
+    id: &'a str,
+    algorithm: &'static str,
+    state: &'static str,
+    not_before: Option<String>,
+    not_after: Option<String>,
+    /// When its file was last read.
+    loaded_at: Option<String>,
+    /// When it last verified a credential, since the start.
+    last_used: Option<String>,
+}
+
+pub(super) fn sites(plan: &Plan) -> Sites<'_> {
+    let sites = plan.sites.iter().map(|site| SiteView {
+        name: &site.name,
+        hosts: hosts(plan, site),
+        dialect: &site.dialect.name,
+        mode: site.settings.mode,
+        upstream: site.upstream.targets.iter().map(ToString::to_string).collect(),
+        keys: site.keyring.keys().len(),
+        warnings: warnings(site),
+    });
+    Sites { generation: plan.generation, sites: sites.collect(), warnings: &plan.warnings }
+}
+
+/// None for a site that the plan does not have.
+pub(super) fn keys<'a>(generation: &'a Generation, site: &str, now: UnixTime) -> Option<Keys<'a>> {
+    let site = generation.plan.sites.iter().find(|found| *found.name == *site)?;
+    let meters = generation.meters.sites.get(site.index);
+    let keys = site.keyring.keys().iter().map(|key| KeyView {
+        id: key.id(),
+        algorithm: key.algorithm().name(),
+        state: key.state(now).name(),
+        not_before: key.not_before().and_then(rfc3339),
+        not_after: key.not_after().and_then(rfc3339),
+        loaded_at: rfc3339(generation.loaded_at),
+        last_used: meters.and_then(|meters| meters.key_last_used(key.id())).and_then(rfc3339),
+    });
+    Some(Keys { keys: keys.collect() })
+}
+
+fn hosts(plan: &Plan, site: &Site) -> Vec<String> {
+    let ours = |index: &usize| *index == site.index;
+    let exact = plan.hosts.exact.iter().filter(|(_, index)| ours(index));
+    let mut hosts: Vec<_> = exact.map(|(host, _)| host.clone()).collect();
+    let wildcards = plan.hosts.wildcards.iter().filter(|(_, index)| ours(index));
+    hosts.extend(wildcards.map(|(suffix, _)| format!("*{suffix}")));
+    hosts.extend(plan.hosts.fallback.filter(ours).map(|_| "*".to_owned()));
+    hosts.sort_unstable();
+    hosts
+}
+
+/// Modes in which a forged identity is let through, though the site has keys.
+fn warnings(site: &Site) -> Vec<String> {
+    if site.keyring.keys().is_empty() {
+        return Vec::new();
+    }
+    let own = std::iter::once(("this site".to_owned(), site.settings.mode));
+    // A route that is `off` is what assets are for.
+    let routes = site.routes.0.iter().enumerate();
+    let routes = routes.map(|(index, route)| (format!("route {}", index + 1), route.settings.mode));
+    let routes = routes.filter(|(_, mode)| *mode != Mode::Off && *mode != site.settings.mode);
+    let weak = own.chain(routes).filter_map(|(place, mode)| {
+        let forged = match mode {
+            Mode::Require | Mode::Prefer => return None,
+            Mode::Accept => "forged credentials pass as guests",
+            Mode::Observe => "nobody is turned away",
+            Mode::Off => "identity is not looked at",
+        };
+        Some(format!("mode `{}` of {place} gives no security: {forged}", mode.name()))
+    });
+    weak.collect()
+}
+
+fn rfc3339(time: UnixTime) -> Option<String> {
+    let secs = i64::try_from(time.as_secs()).ok()?;
+    Some(jiff::Timestamp::from_second(secs).ok()?.to_string())
+}

@@ -1,0 +1,442 @@
+//! The gate as hooks into Pingora's phases. Our own [`Proxy`](super::Proxy) calls exactly
+//! these, and so may anybody's `ProxyHttp`.
+//!
+//! Identity headers are written in the phase right before the wire, after Pingora has
+//! dropped hop-by-hop fields, so that a client cannot have them removed by naming them in
+//! `Connection`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderName, Version};
+use parking_lot::Mutex;
+use pingora::ErrorType::{
+    ConnectProxyFailure, ConnectTimedout, ConnectionClosed, HTTPStatus, InvalidHTTPHeader,
+    ReadError, ReadTimedout, WriteError, WriteTimedout,
+};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Stream;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::proxy::{FailToProxy, Session};
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::journey::{Journey, Step, Trace};
+use super::wire;
+use crate::drain::{Drain, Phase};
+use crate::gate::{Edits, Fault, Peer, Refusal, RequestView, contract};
+use crate::refusal::Reply;
+use crate::reload::Current;
+use crate::telemetry::UpstreamError;
+use crate::upstream::{Endpoint, Upstreams};
+
+/// A name could not be resolved: our own kind of connect error.
+const UNRESOLVED: ErrorType = ErrorType::new("Unresolved");
+
+/// How often another backend address is tried when one does not accept a connection.
+const MOST_ATTEMPTS: usize = 3;
+
+/// How often the log says that forwarding headers of an untrusted peer were dropped.
+const UNTRUSTED_WARNING: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The gate's hooks. Cheap to clone.
+#[derive(Clone)]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    current: Arc<Current>,
+    upstreams: Upstreams,
+    drain: Arc<Drain>,
+    untrusted_warned: Mutex<Option<Instant>>,
+}
+
+impl Gate {
+    /// Hooks that judge by `current`, forward to `upstreams`, and tell clients to leave
+    /// once `drain` has begun.
+    pub fn new(current: Arc<Current>, upstreams: Upstreams, drain: Arc<Drain>) -> Self {
+        let untrusted_warned = Mutex::new(None);
+        Self { shared: Arc::new(Shared { current, upstreams, drain, untrusted_warned }) }
+    }
+
+    /// The configuration in force.
+    pub fn current(&self) -> &Arc<Current> {
+        &self.shared.current
+    }
+
+    /// The backends.
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.shared.upstreams
+    }
+
+    /// The shutdown.
+    pub fn drain(&self) -> &Arc<Drain> {
+        &self.shared.drain
+    }
+
+    /// The context of a new request.
+    pub fn journey(&self) -> Journey {
+        Journey::begin(&self.shared.current)
+    }
+
+    /// Judges a request; `true` if it has been answered and goes no further.
+    ///
+    /// # Errors
+    /// The client went away while being answered.
+    pub async fn request(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
+        if self.shared.drain.phase() > Phase::Serving {
+            session.set_keepalive(None);
+        }
+        let step = {
+            let request = session.req_header();
+            let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
+            let (peer, tls, local_port) = ends(session);
+            let view = RequestView {
+                method: &request.method,
+                target,
+                authority: request.uri.authority().map(http::uri::Authority::as_str),
+                headers: &request.headers,
+                peer,
+                tls,
+                local_port,
+                upgrade: false,
+                request_id: "",
+            };
+            match self.too_large(request, journey) {
+                Some(refusal) => Step::Answer(journey.refuse_head(&refusal)),
+                None => self.judge(journey, &view),
+            }
+        };
+        match step {
+            Step::Forward => Ok(false),
+            Step::Answer(reply) => {
+                answer(session, &reply).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// HTTP/2 heads have not been through [`head`](super::head).
+    fn too_large(&self, request: &RequestHeader, journey: &Journey) -> Option<Refusal> {
+        let limits = journey.generation()?.plan.limits;
+        if request.version != Version::HTTP_2 {
+            return None;
+        }
+        let fields = request.headers.iter();
+        let size: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let fits = size + request.raw_path().len() <= limits.head
+            && request.headers.len() <= limits.headers;
+        let detail = "the request's head is larger than this gateway accepts";
+        (!fits).then(|| Refusal::fault(Fault::HeadersTooLarge, detail))
+    }
+
+    /// Judges, and says once a minute when forwarding headers were not believed.
+    pub(super) fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
+        let step = journey.judge(view);
+        if journey.distrusted() {
+            let mut warned = self.shared.untrusted_warned.lock();
+            if warned.is_none_or(|last| last.elapsed() >= UNTRUSTED_WARNING) {
+                *warned = Some(Instant::now());
+                tracing::warn!(
+                    peer = ?view.peer,
+                    "forwarding headers (X-Forwarded-For, …) of a peer that is not in \
+                     `trusted_proxies` were replaced; list your load balancer there"
+                );
+            }
+        }
+        step
+    }
+
+    /// Answers a head that nobody else gets to see, counts it and ends the connection.
+    pub async fn refuse_head(&self, stream: Stream, refusal: &Refusal) {
+        let mut journey = self.journey();
+        let reply = journey.refuse_head(refusal);
+        journey.record(&Trace {
+            method: "",
+            path: "",
+            protocol: "HTTP/1.1",
+            status: reply.status,
+            upgrade: false,
+        });
+        wire::answer_and_close(stream, &reply).await;
+    }
+
+    /// Where the request goes.
+    ///
+    /// # Errors
+    /// The backend's name does not resolve.
+    pub async fn peer(&self, journey: &mut Journey) -> Result<Box<HttpPeer>> {
+        let Some(generation) = journey.generation().cloned() else {
+            return Error::e_explain(ErrorType::InternalError, "no plan");
+        };
+        let plan = &generation.plan;
+        let pool = journey.site().and_then(|site| self.shared.upstreams.pool(plan, site));
+        let timeouts = &plan.timeouts;
+        let endpoint = match &pool {
+            Some(pool) => pool.pick(timeouts.connect).await,
+            None => None,
+        };
+        let Some(endpoint) = endpoint else {
+            let mut error = Error::explain(UNRESOLVED, "the backend's name does not resolve");
+            error.as_up();
+            return Err(error);
+        };
+        let mut peer = match &endpoint {
+            Endpoint::Tcp(address) => HttpPeer::new(*address, false, String::new()),
+            Endpoint::Unix(path) => {
+                HttpPeer::new_uds(&path.to_string_lossy(), false, String::new())?
+            }
+        };
+        let options = &mut peer.options;
+        options.connection_timeout = Some(timeouts.connect);
+        options.total_connection_timeout = Some(timeouts.connect);
+        options.read_timeout = Some(timeouts.response);
+        options.write_timeout = Some(timeouts.response);
+        options.idle_timeout = Some(timeouts.upstream_idle);
+        // Handshakes never come this way; any other upgrade is not for a chat backend.
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        journey.upstream = Some(endpoint);
+        Ok(Box::new(peer))
+    }
+
+    /// Lets another address have a try while there is one.
+    pub fn connect_failed(&self, journey: &mut Journey, mut error: Box<Error>) -> Box<Error> {
+        journey.attempts += 1;
+        let known = journey
+            .generation()
+            .zip(journey.site())
+            .and_then(|(generation, site)| self.shared.upstreams.pool(&generation.plan, site))
+            .map_or(0, |pool| pool.len());
+        error.set_retry(journey.attempts < known.min(MOST_ATTEMPTS));
+        error
+    }
+
+    /// Writes the trusted headers: the last thing before the wire. Safe to repeat.
+    ///
+    /// # Errors
+    /// There is no decision: then nothing may reach the backend.
+    pub fn upstream_request(
+        &self,
+        upstream: &mut RequestHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        let Some(forward) = journey.forward() else {
+            return Error::e_explain(ErrorType::InternalError, "no decision");
+        };
+        apply(&forward.edits, upstream)?;
+        // A repeated attempt sends the body again from its start.
+        journey.body_seen = 0;
+        journey.spend(begun);
+        Ok(())
+    }
+
+    /// Counts a body that may not exceed the limit.
+    ///
+    /// # Errors
+    /// It does (413).
+    pub fn body(&self, body: Option<&Bytes>, journey: &mut Journey) -> Result<()> {
+        journey.body_seen += body.map_or(0, Bytes::len);
+        let limit = journey.forward().and_then(|forward| forward.body_limit);
+        match limit {
+            Some(limit) if journey.body_seen > limit => {
+                let mut error = Error::explain(HTTPStatus(413), "body over the limit");
+                error.as_down();
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Cleans the backend's answer and lets go of the Plan.
+    ///
+    /// # Errors
+    /// None in practice: the request id is always a valid header value.
+    pub fn response(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        let reserved: Vec<HeaderName> = response
+            .headers
+            .keys()
+            .filter(|name| contract::is_reserved(name.as_str()))
+            .cloned()
+            .collect();
+        for name in &reserved {
+            response.remove_header(name);
+        }
+        response.insert_header("Countersign-Request-Id", journey.request_id())?;
+        if !response.status.is_informational() {
+            journey.release();
+        }
+        if self.shared.drain.phase() > Phase::Serving {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    /// Answers a request whose way to the backend failed.
+    pub async fn failed(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        journey: &mut Journey,
+    ) -> FailToProxy {
+        let fault = classify(error, journey);
+        let error_code = match fault {
+            Some((fault, detail)) => {
+                let reply = journey.fault(fault, detail);
+                let _ = write_error(session, &reply).await;
+                reply.status
+            }
+            None => 0,
+        };
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// The end: one log line, one count.
+    pub fn done(&self, session: &Session, error: Option<&Error>, journey: &Journey) {
+        let request = session.req_header();
+        let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
+        let status = match session.response_written() {
+            Some(response) => response.status.as_u16(),
+            // The client left before there was an answer.
+            None => 499,
+        };
+        if let Some(error) = error {
+            tracing::debug!(
+                request_id = journey.request_id(),
+                kind = error.etype().as_str(),
+                "the request ended with an error"
+            );
+        }
+        journey.record(&Trace {
+            method: request.method.as_str(),
+            path: target.split('?').next().unwrap_or_default(),
+            protocol: protocol(request.version),
+            status,
+            upgrade: false,
+        });
+    }
+}
+
+/// Both ends of the connection, from its digest.
+fn ends(session: &Session) -> (Peer, bool, Option<u16>) {
+    let peer = match session.client_addr() {
+        Some(SocketAddr::Inet(address)) => Peer::Ip(address.ip().to_canonical()),
+        _ => Peer::Unix,
+    };
+    let local_port = match session.server_addr() {
+        Some(SocketAddr::Inet(address)) => Some(address.port()),
+        _ => None,
+    };
+    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    (peer, tls, local_port)
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn apply(edits: &Edits, upstream: &mut RequestHeader) -> Result<()> {
+    for name in &edits.remove {
+        upstream.remove_header(name);
+    }
+    for (name, value) in &edits.set {
+        upstream.insert_header(name, value)?;
+    }
+    for (name, value) in &edits.append {
+        upstream.append_header(name, value)?;
+    }
+    if let Some(target) = &edits.target {
+        upstream.set_raw_path(target.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Answers before the backend was involved; the connection may be used again.
+async fn answer(session: &mut Session, reply: &Reply) -> Result<()> {
+    let header = response_header(reply)?;
+    let bodiless = session.req_header().method == http::Method::HEAD || reply.body.is_empty();
+    session.write_response_header(Box::new(header), bodiless).await?;
+    if !bodiless {
+        session.write_response_body(Some(reply.body.clone()), true).await?;
+    }
+    Ok(())
+}
+
+/// Answers after something broke; the connection ends.
+async fn write_error(session: &mut Session, reply: &Reply) -> Result<()> {
+    let header = response_header(reply)?;
+    session.as_downstream_mut().write_error_response(header, reply.body.clone()).await
+}
+
+fn response_header(reply: &Reply) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(reply.status, Some(reply.headers.len()))?;
+    for (name, value) in &reply.headers {
+        header.append_header(name, value)?;
+    }
+    Ok(header)
+}
+
+/// What an error means for the client; `None`: there is nobody left to tell.
+fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str)> {
+    let unreachable = "the chat backend cannot be reached";
+    match (error.esource(), error.etype()) {
+        (_, HTTPStatus(413)) => {
+            Some((Fault::BodyTooLarge, "the body is larger than this route inspects"))
+        }
+        (_, HTTPStatus(400)) | (ErrorSource::Downstream, InvalidHTTPHeader) => {
+            Some((Fault::BadRequest, "the request is malformed"))
+        }
+        (ErrorSource::Downstream, ReadTimedout) => {
+            Some((Fault::BodyTimeout, "the request body did not arrive in time"))
+        }
+        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | WriteTimedout) => {
+            None
+        }
+        (ErrorSource::Downstream, _) => Some((Fault::BadRequest, "the request is malformed")),
+        (_, etype) => {
+            let kind = upstream_error(etype);
+            journey.upstream_failed(kind);
+            Some(match kind {
+                UpstreamError::Timeout => {
+                    (Fault::UpstreamTimeout, "the chat backend did not answer in time")
+                }
+                UpstreamError::Protocol => {
+                    (Fault::UpstreamUnavailable, "the chat backend's answer is not HTTP")
+                }
+                UpstreamError::Reset => {
+                    (Fault::UpstreamUnavailable, "the chat backend closed the connection")
+                }
+                _ => (Fault::UpstreamUnavailable, unreachable),
+            })
+        }
+    }
+}
+
+fn upstream_error(etype: &ErrorType) -> UpstreamError {
+    use ErrorType::{
+        H1Error, H2Downgrade, H2Error, HandshakeError, InvalidCert, InvalidH2, TLSHandshakeFailure,
+        TLSHandshakeTimedout, TLSWantX509Lookup,
+    };
+    match etype {
+        other if *other == UNRESOLVED => UpstreamError::Dns,
+        ConnectTimedout | ReadTimedout | WriteTimedout => UpstreamError::Timeout,
+        ReadError | WriteError | ConnectionClosed => UpstreamError::Reset,
+        TLSWantX509Lookup | TLSHandshakeFailure | TLSHandshakeTimedout | InvalidCert
+        | HandshakeError => UpstreamError::Tls,
+        InvalidHTTPHeader | H1Error | H2Error | H2Downgrade | InvalidH2 | ConnectProxyFailure => {
+            UpstreamError::Protocol
+        }
+        _ => UpstreamError::Connect,
+    }
+}

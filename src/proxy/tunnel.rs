@@ -1,0 +1,403 @@
+//! WebSockets, from the handshake to the last byte, without Pingora.
+//!
+//! The handshake is judged and cleaned like any request, sent to the backend over a
+//! connection of its own, and its answer passed back. After a 101 bytes are relayed both
+//! ways for as long as both sides like: no time-out but `timeouts.websocket_idle`, and no
+//! race between the backend's 101 and our own bookkeeping. Bytes that a client sends
+//! before the 101 wait for it; if it does not come they are dropped with the connection.
+//!
+//! Frames are followed, not read: a shutdown puts a Close frame between two of them.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::frames::{close_from_client, close_from_server};
+use super::hooks::Gate;
+use super::journey::{Journey, Step, Trace};
+use super::relay::Lane;
+use super::wire::{self, Answer};
+use crate::drain::{Drain, Phase};
+use crate::gate::{Edits, Fault, Peer, RequestView, contract};
+use crate::proxy::head::Handshake;
+use crate::telemetry::{CloseReason, UpstreamError};
+use crate::upstream::Endpoint;
+
+/// After one side has closed, the other has this long to do the same.
+const HALF_OPEN: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for the end of a frame before it cuts.
+const FRAME_END: Duration = Duration::from_millis(250);
+/// WebSocket close codes (RFC 6455 §7.4.1, IANA registry).
+const GOING_AWAY: u16 = 1001;
+const SERVICE_RESTART: u16 = 1012;
+
+/// Fields that concern one connection only (RFC 9110 §7.6.1); `Upgrade` and `Connection`
+/// are written anew.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// The client's side of a handshake.
+pub struct Client {
+    /// The connection.
+    pub stream: Stream,
+    /// Its other end.
+    pub peer: Peer,
+    /// The port it arrived at.
+    pub local_port: Option<u16>,
+    /// What the client sent after the handshake's head.
+    pub early: BytesMut,
+}
+
+/// A connection to the backend.
+trait Backend: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Backend for T {}
+
+/// Serves one handshake and the WebSocket that comes of it.
+pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
+    let mut journey = gate.journey();
+    let view = RequestView {
+        method: &Method::GET,
+        target: &handshake.target,
+        authority: handshake.authority.as_deref(),
+        headers: &handshake.headers,
+        peer: client.peer,
+        tls: client.stream.get_ssl_digest().is_some(),
+        local_port: client.local_port,
+        upgrade: true,
+        request_id: "",
+    };
+    let path = handshake.target.split('?').next().unwrap_or_default().to_owned();
+    let trace = |status, upgrade| Trace {
+        method: "GET",
+        path: &path,
+        protocol: "HTTP/1.1",
+        status,
+        upgrade,
+    };
+    if let Step::Answer(reply) = gate.judge(&mut journey, &view) {
+        journey.record(&trace(reply.status, true));
+        return wire::answer_and_close(client.stream, &reply).await;
+    }
+    let asked = ask_backend(gate, &mut journey, handshake).await;
+    let (mut backend, mut answer, read) = match asked {
+        Ok(answered) => answered,
+        Err((fault, detail)) => {
+            let reply = journey.fault(fault, detail);
+            journey.record(&trace(reply.status, true));
+            return wire::answer_and_close(client.stream, &reply).await;
+        }
+    };
+    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+    clean_answer(&mut answer, &journey, switched);
+    let idle = journey.generation().and_then(|generation| generation.plan.timeouts.websocket_idle);
+    let spread =
+        journey.generation().map_or(Duration::ZERO, |generation| generation.plan.drain.spread);
+    journey.release();
+    let Client { mut stream, early, .. } = client;
+    let sent = async {
+        stream.write_all(&wire::answer_head(&answer)).await?;
+        stream.flush().await
+    };
+    if sent.await.is_err() {
+        journey.record(&trace(499, true));
+        return;
+    }
+    journey.record(&trace(answer.status.as_u16(), true));
+    if !switched {
+        let passed = wire::pass_body(&answer, read, &mut backend, &mut stream).await;
+        if passed.is_ok() {
+            wire::close_lingering(stream).await;
+        }
+        return;
+    }
+    let mut live = journey.meters().live();
+    let request_id = journey.request_id().to_owned();
+    // What an idle WebSocket holds from here on is small and named.
+    drop(journey);
+    drop(answer);
+    let tunnel = Tunnel {
+        client: stream,
+        backend,
+        upward: Lane::starting_with(&early),
+        downward: Lane::starting_with(&read),
+        idle,
+        active: Instant::now(),
+        first_end: None,
+    };
+    drop((early, read));
+    let end = tunnel.run(gate.drain(), spread, &request_id).await;
+    live.ended(end);
+}
+
+type Asked = (Box<dyn Backend>, Answer, BytesMut);
+
+/// Connects, sends the cleaned handshake and reads the answer's head.
+async fn ask_backend(
+    gate: &Gate,
+    journey: &mut Journey,
+    handshake: Handshake,
+) -> Result<Asked, (Fault, &'static str)> {
+    let unreachable = (Fault::UpstreamUnavailable, "the chat backend cannot be reached");
+    let late = (Fault::UpstreamTimeout, "the chat backend did not answer in time");
+    let Some(generation) = journey.generation().cloned() else { return Err(unreachable) };
+    let timeouts = generation.plan.timeouts;
+    let pool = journey.site().and_then(|site| gate.upstreams().pool(&generation.plan, site));
+    let pool = pool.ok_or(unreachable)?;
+    let connected = async {
+        // Each known address gets a try.
+        let mut failure = UpstreamError::Dns;
+        for _ in 0..pool.len().clamp(1, 3) {
+            let Some(endpoint) = pool.pick(timeouts.connect).await else { break };
+            match connect(&endpoint).await {
+                Ok(backend) => return Ok((endpoint, backend)),
+                Err(_) => failure = UpstreamError::Connect,
+            }
+        }
+        Err(failure)
+    };
+    let (endpoint, mut backend) = match timeout(timeouts.connect, connected).await {
+        Ok(Ok(connected)) => connected,
+        Ok(Err(failure)) => {
+            journey.upstream_failed(failure);
+            return Err(unreachable);
+        }
+        Err(_) => {
+            journey.upstream_failed(UpstreamError::Timeout);
+            return Err(late);
+        }
+    };
+    journey.upstream = Some(endpoint);
+    let Some(forward) = journey.forward() else { return Err(unreachable) };
+    let head = handshake_head(handshake, &forward.edits);
+    let mut buffer = BytesMut::new();
+    let exchange = async {
+        backend.write_all(&head).await?;
+        backend.flush().await?;
+        wire::read_answer(&mut backend, &mut buffer).await
+    };
+    let answer = match timeout(timeouts.response, exchange).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+            journey.upstream_failed(UpstreamError::Protocol);
+            return Err((Fault::UpstreamUnavailable, "the chat backend's answer is not HTTP"));
+        }
+        Ok(Err(_)) => {
+            journey.upstream_failed(UpstreamError::Reset);
+            return Err((Fault::UpstreamUnavailable, "the chat backend closed the connection"));
+        }
+        Err(_) => {
+            journey.upstream_failed(UpstreamError::Timeout);
+            return Err(late);
+        }
+    };
+    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+    let to_websocket = answer
+        .headers
+        .get(header::UPGRADE)
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if switched && !to_websocket {
+        journey.upstream_failed(UpstreamError::Protocol);
+        return Err((Fault::UpstreamUnavailable, "the chat backend switched to another protocol"));
+    }
+    Ok((backend, answer, buffer))
+}
+
+async fn connect(endpoint: &Endpoint) -> std::io::Result<Box<dyn Backend>> {
+    match endpoint {
+        Endpoint::Tcp(address) => {
+            let stream = TcpStream::connect::<SocketAddr>(*address).await?;
+            let _ = stream.set_nodelay(true);
+            Ok(Box::new(stream))
+        }
+        Endpoint::Unix(path) => Ok(Box::new(UnixStream::connect(path.as_ref()).await?)),
+    }
+}
+
+/// The handshake as the backend gets it: hop-by-hop fields dropped first, then the gate's
+/// edits, so that naming a trusted header in `Connection` takes nothing away.
+fn handshake_head(handshake: Handshake, edits: &Edits) -> BytesMut {
+    let Handshake { target, authority, mut headers } = handshake;
+    drop_hop_by_hop(&mut headers);
+    if let Some(host) = authority.and_then(|authority| HeaderValue::from_str(&authority).ok()) {
+        headers.insert(header::HOST, host);
+    }
+    edits.apply(&mut headers);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    wire::request_head("GET", edits.target.as_deref().unwrap_or(&target), &headers)
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        // Nobody may take the host or the handshake's own fields away.
+        .filter(|name| *name != header::HOST && !name.as_str().starts_with("sec-websocket-"))
+        .collect();
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// The answer as the client gets it.
+fn clean_answer(answer: &mut Answer, journey: &Journey, switched: bool) {
+    let reserved: Vec<HeaderName> = answer
+        .headers
+        .keys()
+        .filter(|name| contract::is_reserved(name.as_str()))
+        .cloned()
+        .collect();
+    for name in &reserved {
+        answer.headers.remove(name);
+    }
+    if let Ok(id) = HeaderValue::from_str(journey.request_id()) {
+        answer.headers.insert(HeaderName::from_static("countersign-request-id"), id);
+    }
+    if !switched {
+        answer.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// An open WebSocket.
+struct Tunnel {
+    client: Stream,
+    backend: Box<dyn Backend>,
+    /// Client to backend.
+    upward: Lane,
+    /// Backend to client.
+    downward: Lane,
+    idle: Option<Duration>,
+    /// When a byte last went by, or one side closed.
+    active: Instant,
+    /// Which side closed first.
+    first_end: Option<CloseReason>,
+}
+
+/// Why relaying paused.
+enum Relayed {
+    /// It is over.
+    Done(CloseReason),
+    /// One side has closed; the other may still have something to say.
+    HalfClosed,
+}
+
+impl Tunnel {
+    /// Relays until both sides have closed, one breaks, nothing goes by for too long, or a
+    /// shutdown ends it.
+    async fn run(mut self, drain: &Drain, spread: Duration, request_id: &str) -> CloseReason {
+        let asked_to_end = async {
+            drain.reached(Phase::Closing).await;
+            tokio::time::sleep(share_of(spread, request_id)).await;
+        };
+        tokio::pin!(asked_to_end);
+        loop {
+            let patience = self.first_end.map(|_| HALF_OPEN).or(self.idle);
+            let deadline = patience.map(|patience| self.active + patience);
+            tokio::select! {
+                biased;
+                relayed = poll_fn(|context| self.poll_relay(context)) => match relayed {
+                    Relayed::Done(end) => return end,
+                    Relayed::HalfClosed => {}
+                },
+                () = &mut asked_to_end => {
+                    self.say_goodbye().await;
+                    return CloseReason::Drain;
+                }
+                () = wait_until(deadline) => {
+                    let patience = patience.unwrap_or_default();
+                    if self.active.elapsed() >= patience {
+                        return self.first_end.unwrap_or(CloseReason::Idle);
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_relay(&mut self, context: &mut Context<'_>) -> Poll<Relayed> {
+        let before = self.upward.passed + self.downward.passed;
+        let up = self.upward.poll(context, &mut self.client, &mut self.backend);
+        let down = self.downward.poll(context, &mut self.backend, &mut self.client);
+        if self.upward.passed + self.downward.passed != before {
+            self.active = Instant::now();
+        }
+        let ended = match (up, down) {
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => {
+                return Poll::Ready(Relayed::Done(self.first_end.unwrap_or(CloseReason::Aborted)));
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
+                return Poll::Ready(Relayed::Done(self.first_end.unwrap_or(CloseReason::Client)));
+            }
+            (Poll::Ready(Ok(())), Poll::Pending) => CloseReason::Client,
+            (Poll::Pending, Poll::Ready(Ok(()))) => CloseReason::Backend,
+            (Poll::Pending, Poll::Pending) => return Poll::Pending,
+        };
+        if self.first_end.is_some() {
+            return Poll::Pending;
+        }
+        self.first_end = Some(ended);
+        self.active = Instant::now();
+        Poll::Ready(Relayed::HalfClosed)
+    }
+
+    fn between_frames(&self) -> bool {
+        let settled = |lane: &Lane| lane.is_drained() && lane.frames.at_boundary();
+        settled(&self.upward) && settled(&self.downward)
+    }
+
+    /// A Close frame to each side, between two frames; in the middle of one, a cut.
+    async fn say_goodbye(mut self) {
+        let settled = poll_fn(|context| {
+            let over = !self.between_frames() && self.poll_relay(context).is_ready();
+            if over || self.between_frames() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let _ = timeout(FRAME_END, settled).await;
+        if !self.between_frames() {
+            return;
+        }
+        if !self.downward.frames.closing() {
+            self.downward.finish_with(&close_from_server(SERVICE_RESTART, "service restart"));
+        }
+        if !self.upward.frames.closing() {
+            self.upward.finish_with(&close_from_client(GOING_AWAY, "going away"));
+        }
+        let sent = poll_fn(|context| match self.poll_relay(context) {
+            Poll::Ready(Relayed::Done(_)) => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
+        let _ = timeout(FRAME_END, sent).await;
+        wire::close_lingering(self.client).await;
+    }
+}
+
+async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A connection's share of the time over which a shutdown spreads the goodbyes.
+fn share_of(spread: Duration, request_id: &str) -> Duration {
+    let hash = request_id
+        .bytes()
+        .fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    spread.mul_f64(f64::from(hash % 1000) / 1000.0)
+}

@@ -1,0 +1,184 @@
+//! The closed sets that metric labels and log fields are drawn from, and which of their
+//! combinations a site can produce at all.
+
+use crate::dialect::{AudienceRule, Carrier, Dialect, KeySelection, Mechanism, Reason};
+use crate::gate::{Fault, Mode};
+use crate::plan::{Settings, Site};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The word in metric labels and log fields.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+words! {
+    /// How a judgement of identity went.
+    Decision {
+        /// Forwarded as verified.
+        Verified "verified",
+        /// Forwarded as a guest.
+        Guest "guest",
+        /// Refused.
+        Rejected "rejected",
+    }
+}
+
+words! {
+    /// Why the backend gave no answer.
+    UpstreamError {
+        /// Its name has no address.
+        Dns "dns",
+        /// No connection.
+        Connect "connect",
+        /// No answer in time.
+        Timeout "timeout",
+        /// The connection ended early.
+        Reset "reset",
+        /// No TLS handshake.
+        Tls "tls",
+        /// An answer that is not HTTP.
+        Protocol "protocol",
+    }
+}
+
+words! {
+    /// Who ended a WebSocket.
+    CloseReason {
+        /// The client.
+        Client "client",
+        /// The backend.
+        Backend "backend",
+        /// Nothing was said for `timeouts.websocket_idle`.
+        Idle "idle",
+        /// Countersign is shutting down.
+        Drain "drain",
+        /// The connection broke.
+        Aborted "aborted",
+    }
+}
+
+/// One judgement, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The mode in force.
+    pub mode: Mode,
+    /// How it went.
+    pub decision: Decision,
+    /// Why, unless verified.
+    pub reason: Option<Reason>,
+}
+
+impl Decided {
+    /// The reason's word, `none` when verified.
+    pub const fn reason(self) -> &'static str {
+        match self.reason {
+            Some(reason) => reason.code(),
+            None => "none",
+        }
+    }
+}
+
+/// Values of the `field` label of `headers_omitted_total`.
+pub const FIELDS: &[&str] = &["claimed", "details", "attributes"];
+
+/// Values of the `scheme` label of `verification_duration_seconds`.
+pub const SCHEMES: &[&str] = &["jwt", "hmac"];
+
+/// A dialect's scheme.
+pub const fn scheme(dialect: &Dialect) -> &'static str {
+    match dialect.mechanism {
+        Mechanism::Jwt(_) => "jwt",
+        Mechanism::Hmac(_) => "hmac",
+    }
+}
+
+/// Every judgement that a site can come to. Bans, logouts, sessions and limits are not
+/// among them: nothing in this version makes one.
+pub fn possible(site: &Site) -> Vec<Decided> {
+    let routes = site.routes.0.iter().map(|route| &route.settings);
+    let mut all = Vec::new();
+    for settings in std::iter::once(&site.settings).chain(routes) {
+        let absent = absent_reasons(site, settings);
+        let bad = bad_reasons(&site.dialect, settings);
+        let mode = settings.mode;
+        let mut add = |decision, reasons: &[Reason]| {
+            let found = reasons.iter().map(|reason| Some(*reason));
+            all.extend(found.map(|reason| Decided { mode, decision, reason }));
+        };
+        if mode == Mode::Off || settings.allowed_origins.is_empty() {
+            // Here preflights go to the backend, unasked.
+            add(Decision::Guest, &[Reason::NotChecked]);
+        }
+        let (of_absent, of_bad) = match mode {
+            Mode::Off => continue,
+            Mode::Require => (Decision::Rejected, Decision::Rejected),
+            Mode::Prefer => (Decision::Guest, Decision::Rejected),
+            Mode::Accept | Mode::Observe => (Decision::Guest, Decision::Guest),
+        };
+        add(of_absent, &absent);
+        add(of_bad, &bad);
+        all.push(Decided { mode, decision: Decision::Verified, reason: None });
+    }
+    all
+}
+
+/// Status codes that Countersign itself answers on a site, and the one everybody expects.
+pub fn possible_statuses(site: &Site) -> Vec<u16> {
+    let faults = Fault::ALL.iter().filter(|fault| **fault != Fault::UnknownSite);
+    let refusals = possible(site).into_iter().filter(|one| one.decision == Decision::Rejected);
+    let refusals = refusals.filter_map(|one| one.reason).map(Reason::status);
+    [200].into_iter().chain(faults.map(|fault| fault.status())).chain(refusals).collect()
+}
+
+/// "No credential", in its two words.
+fn absent_reasons(site: &Site, settings: &Settings) -> Vec<Reason> {
+    let hash = matches!(site.dialect.mechanism, Mechanism::Hmac(_));
+    let fields = !site.dialect.unsigned.fields.is_empty() && !settings.keep_unsigned;
+    match hash || fields {
+        true => vec![Reason::Missing, Reason::Unsigned],
+        false => vec![Reason::Missing],
+    }
+}
+
+fn bad_reasons(dialect: &Dialect, settings: &Settings) -> Vec<Reason> {
+    use Reason as R;
+    let mut reasons = vec![
+        R::Ambiguous,
+        R::TooLarge,
+        R::Malformed,
+        R::KeyExpired,
+        R::BadSignature,
+        R::MissingClaim,
+        R::InvalidClaim,
+        R::PlaceholderIdentity,
+    ];
+    let cookies =
+        settings.sources.iter().any(|source| matches!(source.carrier, Carrier::Cookie { .. }));
+    if cookies || !settings.allowed_origins.is_empty() {
+        reasons.push(R::OriginNotAllowed);
+    }
+    if let Mechanism::Jwt(rules) = &dialect.mechanism {
+        reasons.extend([R::UnsupportedAlgorithm, R::Expired, R::NotYetValid]);
+        let by_kid = !matches!(rules.key, KeySelection::Any | KeySelection::KidOrAny);
+        let rule = [
+            (by_kid, R::UnknownKey),
+            (rules.claims.audience != AudienceRule::None, R::WrongAudience),
+            (rules.claims.issuer.is_some(), R::WrongIssuer),
+            (rules.max_lifetime.is_some(), R::LifetimeTooLong),
+        ];
+        reasons.extend(rule.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason));
+    }
+    reasons
+}
