@@ -190,8 +190,7 @@ fn run_case(dialect: &str, case: &Case) -> Result<(), String> {
 }
 
 fn load(config: &Path) -> Result<Plan, String> {
-    let _ = config;
-    Err("to be wired to config::load".to_owned())
+    countersign::config::load(config).map_err(|problems| problems.to_string())
 }
 
 /// Everything that is expected must be there, and everything named absent must not.
@@ -238,12 +237,8 @@ fn discreet(detail: &str, case: &Case) -> Result<(), String> {
 }
 
 fn write_config(folder: &Path, dialect: &str, case: &Case) -> PathBuf {
-    let keys: Vec<Value> = case
-        .keys
-        .iter()
-        .enumerate()
-        .map(|(index, key)| written_key(folder, index, key))
-        .collect();
+    let keys: Vec<Value> =
+        case.keys.iter().enumerate().map(|(index, key)| written_key(folder, index, key)).collect();
     let mut site = case.site.clone();
     site.insert("upstream".to_owned(), json!("http://127.0.0.1:9"));
     site.insert("dialect".to_owned(), json!(dialect));

@@ -134,7 +134,8 @@ async fn sites_and_keys_are_listed_without_a_secret() {
     let answer = gateway.ask("GET", "/v1/sites/keys/keys").await;
     let listed = answer.json();
     let keys = listed["keys"].as_array().expect("a list").clone();
-    let states: Vec<_> = keys.iter().map(|key| (key["id"].as_str(), key["state"].as_str())).collect();
+    let states: Vec<_> =
+        keys.iter().map(|key| (key["id"].as_str(), key["state"].as_str())).collect();
     let wanted = [
         (Some("now"), Some("active")),
         (Some("soon"), Some("scheduled")),
@@ -201,7 +202,9 @@ async fn a_request_leaves_one_line_and_its_counts() {
     let good = gateway.send(&Request::get("/c").host("chat.test").bearer(&token)).await;
     let expired = jwt.proof(jwt.secret, "u-1001", 5000);
     let bad = gateway.send(&Request::get("/c").host("chat.test").bearer(&expired)).await;
-    for (answer, told) in [(good, ["verified", "chat", "k1"]), (bad, ["rejected", "chat", "expired"])] {
+    for (answer, told) in
+        [(good, ["verified", "chat", "k1"]), (bad, ["rejected", "chat", "expired"])]
+    {
         let id = answer.header("countersign-request-id").expect("an id").to_owned();
         let line = gateway.log_line(&id).await;
         for word in told {

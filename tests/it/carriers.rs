@@ -138,7 +138,8 @@ async fn a_shared_place_may_hold_what_is_somebody_elses() {
     let echo = Echo::start().await;
     let gateway = start(&echo).await;
     let opaque = "an-opaque-session-token";
-    let others = ["Basic dXNlcjpwYXNz", &format!("Bearer {opaque}"), "Digest a=\"b\"", "Bearer a.b"];
+    let others =
+        ["Basic dXNlcjpwYXNz", &format!("Bearer {opaque}"), "Digest a=\"b\"", "Bearer a.b"];
     for value in others {
         let request = Request::get("/c").host("prefer.test").header("Authorization", value);
         let answer = gateway.send(&request).await;

@@ -60,7 +60,8 @@ async fn a_host_chooses_its_site_exact_then_wildcard() {
 async fn an_unknown_host_is_421_unless_one_site_takes_the_rest() {
     let echo = Echo::start().await;
     let gateway = start(&echo, false).await;
-    for host in ["acme.test", "nobody.test", "chat.acme.test.evil.test", "xacme.test", "127.0.0.1"] {
+    for host in ["acme.test", "nobody.test", "chat.acme.test.evil.test", "xacme.test", "127.0.0.1"]
+    {
         let answer = gateway.send(&Request::get("/c").host(host)).await;
         assert_eq!((answer.status, answer.code().as_str()), (421, "unknown_site"), "{host}");
     }
@@ -85,8 +86,14 @@ async fn a_missing_repeated_or_malformed_host_is_400() {
     let same_twice = Request::get("/c").host("chat.acme.test").host("chat.acme.test");
     let mut requests = vec![missing, repeated, same_twice];
     let malformed = [
-        "", "chat acme.test", "chat.acme.test/x", "user@chat.acme.test", "chat.acme.test:x",
-        "chat.acme.test:99999", "[::1", "chat.acme.test?x",
+        "",
+        "chat acme.test",
+        "chat.acme.test/x",
+        "user@chat.acme.test",
+        "chat.acme.test:x",
+        "chat.acme.test:99999",
+        "[::1",
+        "chat.acme.test?x",
     ];
     requests.extend(malformed.map(|host| Request::get("/c").host(host)));
     for request in requests {
@@ -164,7 +171,8 @@ async fn a_path_of_two_meanings_is_400_where_it_matters_and_unchanged_where_not(
     assert!(echo.take().is_empty());
     let h2 = h2c::Connection::open(gateway.address).await;
     assert_eq!(h2.get("routes.test", "/assets/%2e%2e/admin/x", &[]).await.status, 400);
-    let one_meaning = ["/a//b", "/a/../b", "/%7Ehome/%C3%A9", "/A/b;c=d", "/assets//x/./y", "/a%2Fb"];
+    let one_meaning =
+        ["/a//b", "/a/../b", "/%7Ehome/%C3%A9", "/A/b;c=d", "/assets//x/./y", "/a%2Fb"];
     for path in one_meaning {
         let answer = gateway.send(&Request::get(path).host("routes.test")).await;
         assert_eq!(answer.echoed().target, path, "forwarded as it came");

@@ -75,9 +75,8 @@ async fn a_verified_visitor_cannot_claim_to_be_somebody_else_beside_it() {
     let gateway = start(&echo).await;
     let zendesk = dialect("zendesk-chat");
     let token = zendesk.proof(zendesk.secret, "u-1001", 5);
-    let request = |query: &str| {
-        Request::get(&format!("/c?{query}")).host("zendesk-chat.test").bearer(&token)
-    };
+    let request =
+        |query: &str| Request::get(&format!("/c?{query}")).host("zendesk-chat.test").bearer(&token);
     let got = echoed(&gateway, request("external_id=u-2002&email=j%40example.com&x=1")).await;
     assert_eq!(got.header("countersign-id"), Some("u-1001"));
     assert_eq!(got.target, "/c?email=j%40example.com&x=1", "what equals the proof stays");

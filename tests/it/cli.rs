@@ -90,12 +90,30 @@ fn check_answers_to_anything_with_a_code_and_never_a_panic() {
     let gone = missing.replace("countersign.yaml", "no-such-file.yaml");
     let output = countersign(&["check", "--config", &gone]);
     assert_eq!(code(&output), 1);
-    assert!(stderr(&output).contains("no-such-file.yaml") || stdout(&output).contains("no-such-file.yaml"));
+    assert!(
+        stderr(&output).contains("no-such-file.yaml")
+            || stdout(&output).contains("no-such-file.yaml")
+    );
     let bodies = [
-        "", "\0", "[]", "1", "version: 2", "version: 1", "sites: {}", "{", "- a\n- b", "&a *a",
-        "version: 1\nsites:\n  a: *x\n", "a: &a [*a]", "\u{feff}version: 1", "version: 1\nversion: 1",
+        "",
+        "\0",
+        "[]",
+        "1",
+        "version: 2",
+        "version: 1",
+        "sites: {}",
+        "{",
+        "- a\n- b",
+        "&a *a",
+        "version: 1\nsites:\n  a: *x\n",
+        "a: &a [*a]",
+        "\u{feff}version: 1",
+        "version: 1\nversion: 1",
         "version: 1\nsites: { chat: { dialect: livesupporti, upstream: \"http://a:1\" } }",
-        "!!binary x", "? [a]\n: b", "version: 1\nsites: { \"a b\": {} }", "%YAML 9.9\n---\nversion: 1",
+        "!!binary x",
+        "? [a]\n: b",
+        "version: 1\nsites: { \"a b\": {} }",
+        "%YAML 9.9\n---\nversion: 1",
     ];
     for body in bodies {
         let (_folder, path) = written(body);
@@ -120,8 +138,17 @@ async fn what_sign_prints_is_accepted_by_the_gateway() {
     let gateway = Setup::new(sites).start().await;
     let config = gateway.path("countersign.yaml").display().to_string();
     for dialect in &crate::support::cases::DIALECTS {
-        let arguments =
-            ["sign", "--config", &config, "--site", dialect.name, "--id", "u-1001", "--name", "Jürgen"];
+        let arguments = [
+            "sign",
+            "--config",
+            &config,
+            "--site",
+            dialect.name,
+            "--id",
+            "u-1001",
+            "--name",
+            "Jürgen",
+        ];
         let output = countersign(&arguments);
         assert_eq!(code(&output), 0, "{}: {}", dialect.name, stderr(&output));
         let printed = stdout(&output);
@@ -148,19 +175,25 @@ fn sign_takes_attributes_key_and_ttl_and_says_what_is_wrong() {
     let (_folder, path) = written(&good_config());
     let base = ["sign", "--config", &path, "--site", "jwt", "--id", "u-1001"];
     let output = countersign(
-        &[&base[..], &["--email", "a@b.c", "--attribute", "role=admin", "--ttl", "1m", "--key", "k1"]]
-            .concat(),
+        &[
+            &base[..],
+            &["--email", "a@b.c", "--attribute", "role=admin", "--ttl", "1m", "--key", "k1"],
+        ]
+        .concat(),
     );
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let token = stdout(&output);
     let claims = token.trim_end().split('.').nth(1).unwrap_or_default().to_owned();
-    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).expect("base64url");
+    let claims =
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).expect("base64url");
     let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
     assert_eq!((&claims["email"], &claims["role"]), (&"a@b.c".into(), &"admin".into()));
     let exp = claims["exp"].as_u64().expect("exp");
     let now = crate::support::sign::now();
     assert!((now + 55..=now + 61).contains(&exp), "{exp} at {now}");
-    for wrong in [&["--site", "nobody"][..], &["--key", "k9"], &["--ttl", "soon"], &["--attribute", "x"]] {
+    for wrong in
+        [&["--site", "nobody"][..], &["--key", "k9"], &["--ttl", "soon"], &["--attribute", "x"]]
+    {
         let mut arguments = base.to_vec();
         match arguments.iter().position(|argument| *argument == wrong[0]) {
             Some(at) => arguments[at + 1] = wrong[1],
@@ -221,7 +254,8 @@ fn usage_faults_exit_with_2() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn healthcheck_tells_ready_unready_and_unreachable_apart() {
     let echo = Echo::start().await;
-    let site = dialect("jwt").site("chat", "chat.test", &format!("http://{}", echo.address), "prefer");
+    let site =
+        dialect("jwt").site("chat", "chat.test", &format!("http://{}", echo.address), "prefer");
     let mut gateway = Setup::new(site).top("drain: { delay: 20s }").start().await;
     let config = gateway.path("countersign.yaml").display().to_string();
     let check = || code(&countersign(&["healthcheck", "--config", &config]));
@@ -281,7 +315,8 @@ async fn run_that_cannot_says_so_in_a_line() {
     std::fs::create_dir(folder.path().join("no-such.secret")).expect("a new folder");
     let (code, said) = run(path);
     assert!(matches!(code, 1 | 2), "{code} {said}");
-    std::fs::write(path, config.replace("dialect: jwt", "dialect: jwtt")).expect("a writable folder");
+    std::fs::write(path, config.replace("dialect: jwt", "dialect: jwtt"))
+        .expect("a writable folder");
     let (code, said) = run(path);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("jwtt") && said.contains("countersign.yaml:"), "{said}");

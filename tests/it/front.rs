@@ -64,8 +64,9 @@ async fn a_head_that_drips_is_cut_whatever_it_begins_with() {
         b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n",
         b"G",
     ];
+    let address = gateway.address;
     let dripping = drips.map(|bytes| async move {
-        let mut stream = TcpStream::connect(gateway_address(bytes, &gateway)).await.expect("open");
+        let mut stream = TcpStream::connect(address).await.expect("the gateway");
         let begun = Instant::now();
         for byte in bytes {
             if stream.write_all(&[*byte]).await.is_err() {
@@ -86,11 +87,6 @@ async fn a_head_that_drips_is_cut_whatever_it_begins_with() {
     assert!(echo.received().is_empty());
 }
 
-/// Borrowed by each drip.
-fn gateway_address(_: &[u8], gateway: &Gateway) -> std::net::SocketAddr {
-    gateway.address
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kept_alive_connection_may_rest_but_not_for_ever() {
     let echo = Echo::start().await;
@@ -99,7 +95,8 @@ async fn a_kept_alive_connection_may_rest_but_not_for_ever() {
     let mut connection = gateway.connect().await;
     assert_eq!(connection.exchange(&request).await.expect("an answer").status, 200);
     tokio::time::sleep(Duration::from_millis(1300)).await;
-    let rested = connection.exchange(&request).await.expect("longer than `head`, shorter than `idle`");
+    let rested =
+        connection.exchange(&request).await.expect("longer than `head`, shorter than `idle`");
     assert_eq!(rested.status, 200);
     let begun = Instant::now();
     assert!(connection.closes_within(Duration::from_secs(5)).await);
@@ -138,7 +135,9 @@ async fn an_http_2_preface_may_come_in_pieces() {
     let h2 = h2c::Connection::open(relay).await;
     assert_eq!(h2.get("any.test", "/c", &[]).await.echoed().target, "/c");
     // And HTTP/1.1 too, even where it begins like the preface.
-    for bytes in ["PRI /x HTTP/1.1\r\nHost: a.test\r\n\r\n", "PRIX / HTTP/1.1\r\nHost: a.test\r\n\r\n"] {
+    for bytes in
+        ["PRI /x HTTP/1.1\r\nHost: a.test\r\n\r\n", "PRIX / HTTP/1.1\r\nHost: a.test\r\n\r\n"]
+    {
         let mut connection = gateway.connect().await;
         connection.send(&bytes.as_bytes()[..3]).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -204,7 +203,9 @@ async fn framing_that_two_readers_could_read_differently_is_refused() {
 async fn an_absolute_form_target_reaches_the_backend_in_origin_form() {
     let echo = Echo::start().await;
     let gateway = start(&echo, "").await;
-    for (target, wanted) in [("http://a.test/c?x=1", "/c?x=1"), ("http://a.test", "/"), ("HTTP://A.test/c", "/c")] {
+    for (target, wanted) in
+        [("http://a.test/c?x=1", "/c?x=1"), ("http://a.test", "/"), ("HTTP://A.test/c", "/c")]
+    {
         let answer = gateway.send(&Request::get(target).host("a.test")).await;
         assert_eq!(answer.echoed().target, wanted);
     }

@@ -32,7 +32,8 @@ async fn a_head_that_is_too_large_or_has_too_many_fields_is_431() {
     refused(gateway.send(&base().header("X-Large", &"x".repeat(33 * 1024))).await);
     let long_target = Request::get(&format!("/{}", "x".repeat(33 * 1024))).host("zendesk.test");
     refused(gateway.send(&long_target).await);
-    let with = |count: usize| (1..count).fold(base(), |request, n| request.header(&format!("X-{n}"), "1"));
+    let with =
+        |count: usize| (1..count).fold(base(), |request, n| request.header(&format!("X-{n}"), "1"));
     assert_eq!(gateway.send(&with(100)).await.status, 200);
     refused(gateway.send(&with(101)).await);
     refused(gateway.send(&with(250)).await);
@@ -92,7 +93,8 @@ async fn a_body_that_stops_arriving_is_given_up() {
     let echo = Echo::start().await;
     let gateway = start(&echo, "timeouts: { body: 1s }").await;
     for content_type in ["application/json", "application/octet-stream"] {
-        let request = Request::post("/c", content_type, "{\"text\":\"hello\"}").host("zendesk.test");
+        let request =
+            Request::post("/c", content_type, "{\"text\":\"hello\"}").host("zendesk.test");
         let bytes = request.bytes();
         let mut connection = gateway.connect().await;
         connection.send(&bytes[..bytes.len() - 4]).await;

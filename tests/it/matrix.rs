@@ -21,7 +21,9 @@ enum Outcome {
 /// The mode table and the reasons, written a second time: here as the contract has them.
 fn expected(dialect: &Dialect, mode: &str, presented: Presented) -> Outcome {
     let reason = match presented {
-        Presented::Good => return if mode == "off" { Outcome::Guest("not_checked") } else { Outcome::Verified },
+        Presented::Good => {
+            return if mode == "off" { Outcome::Guest("not_checked") } else { Outcome::Verified };
+        }
         Presented::Missing => "missing",
         Presented::Unsigned if dialect.claims_in_query => "unsigned",
         Presented::Unsigned => "missing",

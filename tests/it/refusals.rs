@@ -90,15 +90,15 @@ async fn a_forwarded_answer_keeps_the_backends_cors_and_loses_its_countersign_he
         .header("Origin", PAGE)
         .bearer(&jwt.proof(jwt.secret, "u-1001", 5));
     let answer = gateway.send(&request).await;
-    let cors = answer.headers.iter().filter(|(name, _)| {
-        name.eq_ignore_ascii_case("access-control-allow-origin")
-    });
+    let cors = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("access-control-allow-origin"));
     let cors: Vec<&str> = cors.map(|(_, value)| value.as_str()).collect();
     assert_eq!(cors, ["https://backend.example"]);
     assert_eq!(answer.header("x-backend"), Some("kept"));
-    let ours = answer.headers.iter().filter(|(name, _)| {
-        name.to_lowercase().starts_with("countersign-")
-    });
+    let ours =
+        answer.headers.iter().filter(|(name, _)| name.to_lowercase().starts_with("countersign-"));
     let ours: Vec<_> = ours.collect();
     assert_eq!(ours.len(), 1, "only the request id: {ours:?}");
     assert_ne!(answer.header("countersign-request-id"), Some("forged"));

@@ -63,7 +63,8 @@ struct Load {
 impl Load {
     fn start(gateway: &Gateway, clients: usize) -> Self {
         let (key, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let used: Arc<Vec<AtomicUsize>> = Arc::new((0..clients).map(|_| AtomicUsize::new(0)).collect());
+        let used: Arc<Vec<AtomicUsize>> =
+            Arc::new((0..clients).map(|_| AtomicUsize::new(0)).collect());
         let served = Arc::new(AtomicUsize::new(0));
         let clients = (0..clients)
             .map(|client| {
@@ -189,7 +190,8 @@ async fn a_kubernetes_volume_swaps_its_data_link() {
     };
     swap(0);
     symlink("..data/k1.secret", volume.path().join("k1.secret")).expect("a new link");
-    let key = format!("{{ id: k1, secret: {{ file: \"{}/k1.secret\" }} }}", volume.path().display());
+    let key =
+        format!("{{ id: k1, secret: {{ file: \"{}/k1.secret\" }} }}", volume.path().display());
     let gateway = Setup::new(site(&echo, &key)).start().await;
     assert!(accepts(&gateway, &secret(0)).await);
     for round in 1..=5 {
@@ -273,7 +275,9 @@ async fn what_cannot_change_while_running_is_refused_by_name() {
         let answer = gateway.reload().await;
         assert!(answer.status >= 400 && answer.text().contains(what), "{what}: {}", answer.text());
         let labels = [("result", "restart_required")];
-        gateway.metric_reaches("countersign_config_reloads_total", &labels, (count + 1) as f64).await;
+        gateway
+            .metric_reaches("countersign_config_reloads_total", &labels, (count + 1) as f64)
+            .await;
         assert!(!accepts(&gateway, &secret(count + 1)).await, "{what}");
     }
     gateway.write("countersign.yaml", &good);
@@ -296,7 +300,8 @@ async fn a_thousand_idle_websockets_and_two_hundred_reloads_keep_two_plans_alive
         // Another site each time, so that each reload is a plan of its own.
         let more = format!("  more-{round}:\n    hosts: [more-{round}.test]\n");
         let more = more + "    upstream: http://127.0.0.1:9\n    dialect: jwt\n    mode: prefer\n";
-        let more = more + "    keys: [ { id: k, secret: { value: 0123456789-0123456789-0123456789-x } } ]\n";
+        let more = more
+            + "    keys: [ { id: k, secret: { value: 0123456789-0123456789-0123456789-x } } ]\n";
         let base = gateway.config();
         let base = base.split("  more-").next().unwrap_or_default().to_owned();
         gateway.write("countersign.yaml", base + &more);

@@ -51,14 +51,15 @@ struct Secrets(Vec<String>);
 impl Secrets {
     fn note(&mut self, credential: &str) {
         // A token's header is the same for all and no secret.
-        let parts = credential.split('.').filter(|part| part.len() >= 20 && !part.starts_with("eyJ0eXAi"));
+        let parts =
+            credential.split('.').filter(|part| part.len() >= 20 && !part.starts_with("eyJ0eXAi"));
         self.0.extend(parts.map(str::to_owned));
     }
 
     fn search(&self, log: &str) -> Vec<String> {
-        let keys = DIALECTS.iter().flat_map(|dialect| {
-            [dialect.secret.to_owned(), STANDARD.encode(dialect.secret)]
-        });
+        let keys = DIALECTS
+            .iter()
+            .flat_map(|dialect| [dialect.secret.to_owned(), STANDARD.encode(dialect.secret)]);
         let people = ["u-1001", "j@example.com", "j%40example.com"].map(str::to_owned);
         let marks = [MARK.to_owned(), crate::support::gateway::ADMIN_TOKEN.to_owned()];
         let mut leaks: Vec<String> = keys

@@ -189,10 +189,8 @@ async fn trailers_carry_no_identity() {
         }
         let h2 = h2c::Connection::open(gateway.address).await;
         let bearer = format!("Bearer {good}");
-        let headers = [
-            ("authorization", bearer.as_str()),
-            ("content-type", "application/octet-stream"),
-        ];
+        let headers =
+            [("authorization", bearer.as_str()), ("content-type", "application/octet-stream")];
         let host = format!("{mode}.test");
         let body = Some(b"hello".to_vec());
         h2.send("POST", &host, "/c", &headers, body, Some(trailers)).await;

@@ -35,7 +35,10 @@ async fn a_verified_upgrade_is_cleaned_and_announced() {
         let upgrade = upgrade.header("Sec-WebSocket-Protocol", "chat.v1");
         let mut socket = Socket::open(gateway.address, &upgrade).await.expect("an upgrade");
         socket.echoes("hello").await.expect("an echo");
-        assert_eq!(socket.answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert_eq!(
+            socket.answer.header("sec-websocket-accept"),
+            Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        );
         assert_eq!(socket.answer.header("sec-websocket-protocol"), Some("chat.v1"));
         let received = echo.take().pop().expect("the backend was asked");
         assert_eq!(received.target, "/ws?room=1");

@@ -25,14 +25,8 @@ pub enum Presented {
 
 impl Presented {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Good,
-        Self::Missing,
-        Self::Unsigned,
-        Self::Tampered,
-        Self::Expired,
-        Self::WrongKey,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Good, Self::Missing, Self::Unsigned, Self::Tampered, Self::Expired, Self::WrongKey];
 }
 
 /// One dialect with its key.

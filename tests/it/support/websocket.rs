@@ -102,8 +102,7 @@ pub fn accepting(request: &Echoed) -> String {
 
 /// The backend's side: every message goes back.
 pub async fn echo(stream: TcpStream, early: Vec<u8>) {
-    let mut socket =
-        WebSocketStream::from_partially_read(stream, early, Role::Server, None).await;
+    let mut socket = WebSocketStream::from_partially_read(stream, early, Role::Server, None).await;
     while let Some(Ok(message)) = socket.next().await {
         if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
             break;
