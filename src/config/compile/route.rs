@@ -9,7 +9,8 @@ use crate::dialect::Mechanism;
 use crate::gate::route::{PathPattern, Route, Routes};
 use crate::plan::Settings;
 
-const PATH: &str = "a path such as /assets/* or /chat/*/loader.js: `*` is one segment, a final `/*` the rest";
+const PATH: &str =
+    "a path such as /assets/* or /chat/*/loader.js: `*` is one segment, a final `/*` the rest";
 
 /// A site's routes; what a route does not say is the site's.
 pub fn routes(
@@ -56,8 +57,7 @@ fn settings(
         settings.mode = mode;
     }
     if let Some(list) = &raw.sources {
-        settings.sources =
-            source::sources(compiler, list, mechanism, &place.key("sources")).into();
+        settings.sources = source::sources(compiler, list, mechanism, &place.key("sources")).into();
     }
     if let Some(word) = raw.unsigned {
         settings.keep_unsigned = word == raw::UnsignedWord::Keep;
@@ -95,9 +95,8 @@ fn methods(
         match Method::from_bytes(text.as_bytes()) {
             Ok(method) if upper == *text => methods.push(method),
             _ => {
-                let problem = compiler
-                    .report
-                    .value(&place.index(index), format!("`{text}` is no method"));
+                let problem =
+                    compiler.report.value(&place.index(index), format!("`{text}` is no method"));
                 problem.expected("a method in capitals: GET, POST, …");
                 if upper != *text {
                     problem.hint(format!("write `{upper}`"));
@@ -130,6 +129,17 @@ fn is_covered(route: &Route, earlier: &[Route]) -> bool {
     })
 }
 
+fn covers(wide: &PathPattern, narrow: &PathPattern) -> bool {
+    let long_enough = if wide.rest {
+        narrow.segments.len() >= wide.segments.len()
+    } else {
+        !narrow.rest && narrow.segments.len() == wide.segments.len()
+    };
+    let fits =
+        |(wide, narrow): (&Option<String>, &Option<String>)| wide.is_none() || (wide == narrow);
+    long_enough && wide.segments.iter().zip(&narrow.segments).all(fits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,13 +157,36 @@ mod tests {
     }
 
     #[test]
-    fn a_route_is_covered_by_earlier_ones_together() {
-        let (get, post) = (Method::GET, Method::POST);
-        let earlier =
-            [route("/a/*", std::slice::from_ref(&get)), route("/*", std::slice::from_ref(&post))];
-        assert!(is_covered(&route("/a/b", &[get.clone(), post.clone()]), &earlier));
-        assert!(!is_covered(&route("/b", &[get, post]), &earlier));
-        assert!(!is_covered(&route("/a/b", &[]), &earlier));
-        assert!(is_covered(&route("/a/b", &[]), &[route("/*/b", &[])]));
+    fn patterns_are_read_segment_by_segment() {
+        let segment = |text: &str| Some(text.to_owned());
+        let pattern = |segments: &[Option<String>], rest| {
+            Some(PathPattern { segments: segments.to_vec(), rest })
+        };
+        assert_eq!(read("/"), pattern(&[], false));
+        assert_eq!(read("/*"), pattern(&[], true));
+        assert_eq!(read("/embed/*"), pattern(&[segment("embed")], true));
+        assert_eq!(
+            read("/chat/*/loader.js"),
+            pattern(&[segment("chat"), None, segment("loader.js")], false)
+        );
+        for bad in ["", "a", "/a/", "//", "/a//b", "/a/../b", "/a*", "/a?b", "/a%20b", "/é", "/a b"]
+        {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wider_route_covers_a_narrower_one() {
+        for (wide, narrow) in [
+            ("/*", "/"),
+            ("/*", "/a/*"),
+            ("/embed/*", "/embed"),
+            ("/embed/*", "/embed/*/x"),
+            ("/*/x", "/a/x"),
+        ] {
+            let (wide, narrow) = (read(wide).unwrap(), read(narrow).unwrap());
+            assert!(covers(&wide, &narrow), "{wide:?} {narrow:?}");
+            assert!(!covers(&narrow, &wide), "{narrow:?} {wide:?}");
+        }
     }
 }

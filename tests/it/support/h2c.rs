@@ -1,0 +1,83 @@
+//! HTTP/2 over cleartext with prior knowledge (RFC 9113 §3.3).
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{HeaderMap, Request as Head};
+use tokio::net::TcpStream;
+
+use super::PATIENCE;
+use super::raw::Response;
+
+/// A client's connection.
+pub struct Connection {
+    requests: SendRequest<Bytes>,
+}
+
+impl Connection {
+    /// Connects and shakes hands.
+    pub async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("something listens");
+        Self::over(stream).await
+    }
+
+    /// Shakes hands over a stream.
+    pub async fn over(stream: TcpStream) -> Self {
+        let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2 is spoken");
+        tokio::spawn(connection);
+        Self { requests }
+    }
+
+    /// A GET without a body.
+    pub async fn get(&self, host: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+        self.send("GET", host, target, headers, None, None).await
+    }
+
+    /// Any request; its answer.
+    pub async fn send(
+        &self,
+        method: &str,
+        host: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+        trailers: Option<HeaderMap>,
+    ) -> Response {
+        let mut head = Head::builder().method(method).uri(format!("http://{host}{target}"));
+        for (name, value) in headers {
+            head = head.header(*name, *value);
+        }
+        let head = head.body(()).expect("a valid head");
+        let mut requests = self.requests.clone().ready().await.expect("an open connection");
+        let last = body.is_none() && trailers.is_none();
+        let (answer, mut stream) = requests.send_request(head, last).expect("a stream");
+        if let Some(body) = body {
+            stream.send_data(body.into(), trailers.is_none()).expect("an open stream");
+        }
+        if let Some(trailers) = trailers {
+            stream.send_trailers(trailers).expect("an open stream");
+        }
+        tokio::time::timeout(PATIENCE, collect(answer)).await.expect("an answer")
+    }
+}
+
+async fn collect(answer: ResponseFuture) -> Response {
+    let (head, mut stream) = answer.await.expect("an answer").into_parts();
+    let mut body = Vec::new();
+    while let Some(chunk) = stream.data().await {
+        let chunk = chunk.expect("a whole body");
+        body.extend_from_slice(&chunk);
+        let _ = stream.flow_control().release_capacity(chunk.len());
+    }
+    let headers = head.headers.iter().map(|(name, value)| {
+        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    Response {
+        status: head.status.as_u16(),
+        status_line: format!("HTTP/2 {}", head.status),
+        headers: headers.collect(),
+        body,
+        informational: Vec::new(),
+    }
+}
