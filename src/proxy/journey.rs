@@ -121,6 +121,12 @@ impl Journey {
         self.distrusted
     }
 
+    /// What the backend is to see as `Host` instead of the client's.
+    pub fn upstream_host(&self) -> Option<&str> {
+        let sites = &self.generation.as_ref()?.plan.sites;
+        sites.get(self.site?)?.upstream.host.as_deref()
+    }
+
     /// How the request goes on, if it does.
     pub fn forward(&self) -> Option<&Forward> {
         self.forward.as_deref()

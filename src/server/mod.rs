@@ -5,6 +5,7 @@ pub mod listen;
 mod signals;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pingora::apps::ServerApp;
@@ -110,14 +111,14 @@ async fn run(
         tracing::info!(address = %bound.address(), "listening");
         tokio::spawn(serve_public(bound, front.clone(), metrics.clone()));
     }
-    readiness.set_bound(true);
+    readiness.bound.store(true, Ordering::Release);
     announce(&current.load().plan);
 
     let stop_watching = drain.pingora();
     tokio::spawn(reload::watch(current.clone(), stop_watching));
     tokio::spawn(keep_readiness(current.clone(), upstreams, readiness.clone(), drain.clone()));
     let quick = signals::until_asked_to_stop(|| reload_quietly(&current)).await;
-    readiness.set_draining(true);
+    readiness.draining.store(true, Ordering::Release);
     let settings = current.load().plan.drain;
     let delay = if quick { Duration::ZERO } else { settings.delay };
     tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
@@ -186,29 +187,23 @@ where
     drop(never.0);
 }
 
-/// What readiness cannot be told of when it happens.
+/// Starts resolving a new Plan's names, and keeps readiness informed of those that fail.
 async fn keep_readiness(
     current: Arc<Current>,
     upstreams: Upstreams,
     readiness: Arc<Readiness>,
     drain: Arc<Drain>,
 ) {
-    let mut adopted = 0;
+    let mut changes = current.subscribe();
     while drain.phase() < Phase::Closing {
-        {
-            let generation = current.load();
-            if generation.plan.generation != adopted {
-                adopted = generation.plan.generation;
-                upstreams.adopt(&generation.plan);
-            }
-        }
+        upstreams.adopt(&current.load().plan);
         let unresolved = upstreams.unresolved();
         let detail = match unresolved.is_empty() {
             true => "every name resolves".to_owned(),
             false => format!("cannot resolve {}", unresolved.join(", ")),
         };
-        readiness.set_check("upstream", unresolved.is_empty(), &detail);
-        tokio::time::sleep(READINESS_ROUND).await;
+        readiness.set_check("upstream", unresolved.is_empty(), detail);
+        let _ = tokio::time::timeout(READINESS_ROUND, changes.changed()).await;
     }
 }
 
