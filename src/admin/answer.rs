@@ -297,7 +297,7 @@ pub(crate) mod tests {
         assert_eq!((status, &report["status"]), (200, &json!("ready")));
         assert_eq!(
             report["checks"]["plan"],
-            json!({"ok": true, "detail": "generation 1, 2 sites"})
+            json!({"ok": true, "detail": "generation 1; sites: 2"})
         );
         assert_eq!(report["checks"]["plans_alive"]["detail"], "1");
 

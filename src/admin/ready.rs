@@ -75,7 +75,7 @@ impl Report {
         let mut checks = readiness.checks.lock().clone();
         let generation = current.load();
         let sites = generation.plan.sites.len();
-        let detail = format!("generation {}, {sites} sites", generation.plan.generation);
+        let detail = format!("generation {}; sites: {sites}", generation.plan.generation);
         checks.insert("plan".into(), Check { ok: true, detail });
         let alive = current.alive_plans().to_string();
         checks.insert("plans_alive".into(), Check { ok: true, detail: alive });
