@@ -1,11 +1,13 @@
-//! (to be written)
+//! `countersign schema`: the configuration's JSON Schema on stdout, for editors.
+
+use super::exit;
 
 /// Arguments of `countersign schema`.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
 /// Runs the command; returns the exit code.
-pub fn main(args: &Args) -> u8 {
-    let _ = args;
-    todo!()
+pub fn main(_: &Args) -> u8 {
+    super::check::print(&crate::config::schema());
+    exit::YES
 }

@@ -1,1 +1,95 @@
-//! (to be written)
+//! Text → [`Plan`]. The only user of `serde_yaml`.
+//!
+//! In this order: the text is parsed twice, for its meaning and for positions
+//! ([`document`]); keys of later versions are taken out ([`later`]); what is left becomes
+//! typed structs ([`read`](mod@read), [`raw`]), and those a Plan ([`compile`]). Each step
+//! reports every problem that it finds and hands on what is sound, so that one reading
+//! shows them all.
+//!
+//! No input makes this panic; tests throw garbage, bombs and broken files at it.
+
+mod compile;
+mod document;
+mod later;
+mod place;
+mod problem;
+mod raw;
+mod read;
+mod report;
+mod schema;
+
+use std::path::{Path, PathBuf};
+
+pub use compile::title_of_builtin;
+pub use place::Mark;
+pub use problem::{Problem, Problems};
+pub use schema::schema;
+
+use crate::plan::Plan;
+
+/// The file that is read where none is named, in the working directory or else in
+/// `/etc/countersign`.
+const FILE: &str = "countersign.yaml";
+
+/// How a configuration is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Read secrets and keys. Without them the Plan has no keys and proves nothing: good
+    /// for `check` on a machine that does not have them.
+    pub secrets: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { secrets: true }
+    }
+}
+
+/// The configuration's path where none is named: `countersign.yaml`, or
+/// `/etc/countersign/countersign.yaml` if only that exists.
+pub fn default_path() -> PathBuf {
+    let here = PathBuf::from(FILE);
+    let system = Path::new("/etc/countersign").join(FILE);
+    if !here.exists() && system.exists() { system } else { here }
+}
+
+/// Loads a configuration with everything that it names. `Plan::generation` is 0: whoever
+/// puts the Plan in force counts.
+///
+/// # Errors
+/// Every problem at once, with positions.
+pub fn load(path: &Path) -> Result<Plan, Problems> {
+    load_with(path, &Options::default())
+}
+
+/// [`load`], with options.
+///
+/// # Errors
+/// Every problem at once, with positions.
+pub fn load_with(path: &Path, options: &Options) -> Result<Plan, Problems> {
+    let fatal = |problem| Problems::new(path, vec![problem], false);
+    let text = document::read(path).map_err(fatal)?;
+
+    let mut found = Vec::new();
+    let document = document::parse(&text, &mut found);
+    let document::Document { mut value, marks } = document.map_err(|problem| {
+        found.push(problem);
+        Problems::new(path, std::mem::take(&mut found), false)
+    })?;
+
+    let mut report = report::Report::new(&marks, found);
+    if value.is_null() {
+        report.value(&place::Place::root(), "there is nothing in it").hint(compile::START);
+    } else {
+        later::take_out_later(&mut value, &mut report);
+        let raw = read::read::<raw::Config>(&mut value, &place::Place::root(), &mut report);
+        if let Some(raw) = raw {
+            let plan = compile::plan(path, options, &raw, &value, &mut report);
+            if let (Some(plan), 0) = (plan, report.count()) {
+                return Ok(plan);
+            }
+        }
+    }
+    let (list, cut_short) = report.into_problems();
+    Err(Problems::new(path, list, cut_short))
+}

@@ -1,1 +1,441 @@
-//! (to be written)
+//! What is claimed without proof leaves the request, and is handed over as a claim.
+//!
+//! A field that the dialect names as identity reaches the backend only if it equals what
+//! the credential proved. Every other one is removed from query and headers, repeats
+//! included, and shown in `Countersign-Claimed` under the dialect's spelling of its name;
+//! the first source (query, then headers) wins. Names are compared decoded: `a[b]` is read
+//! as `/a/b`, `a[]` as `a`, and naming `a` covers all beneath. Header names are compared
+//! folded. Some backends part parameters at `;` too, so a field behind one is found and
+//! cut as well.
+//!
+//! Fields with the dialect's `copied` names (`custom_*`) are no identity: they stay, and
+//! are shown as well.
+
+use http::{HeaderName, HeaderValue};
+
+use super::contract::{self, MAX_CLAIMED};
+use super::query::{self, Fate, Parameter};
+use super::source::text;
+use super::{Edits, RequestView};
+use crate::dialect::UnsignedRules;
+
+/// Collects claims while it judges the fields.
+pub(super) struct Claims<'r> {
+    rules: &'r UnsignedRules,
+    /// Signed values, by the field's index.
+    proven: &'r [(usize, String)],
+    /// First letters of the fields' names, one bit each: most headers differ there.
+    initials: u64,
+    entries: Vec<(String, String)>,
+    size: usize,
+    /// More was claimed than may be handed over: nothing is.
+    pub oversized: bool,
+    /// An identity field (no copied one) with a value was among them.
+    pub identity: bool,
+}
+
+impl<'r> Claims<'r> {
+    /// Begins with what the credential proved; nothing for guests.
+    pub fn new(rules: &'r UnsignedRules, proven: &'r [(usize, String)]) -> Self {
+        let initials = rules.fields.iter().fold(0, |bits, field| bits | initial(&field.name));
+        Self {
+            rules,
+            proven,
+            initials,
+            entries: Vec::new(),
+            size: "{}".len(),
+            oversized: false,
+            identity: false,
+        }
+    }
+
+    /// Whether there is anything to look for.
+    fn is_idle(&self) -> bool {
+        self.rules.fields.is_empty() && self.rules.copied.is_empty()
+    }
+
+    /// Collects from query and headers and changes nothing.
+    pub fn read(&mut self, request: &RequestView<'_>) {
+        if self.is_idle() {
+            return;
+        }
+        for parameter in request.query().into_iter().flat_map(query::parameters) {
+            self.parameter(&parameter);
+        }
+        self.headers(request, &mut Edits::default());
+    }
+
+    /// Collects a query parameter and says what becomes of it.
+    pub fn parameter(&mut self, parameter: &Parameter<'_>) -> Fate {
+        if self.is_idle() {
+            return Fate::Keep;
+        }
+        let Some((first, rest)) = parameter.raw.split_once(';') else {
+            return if self.keeps(parameter) { Fate::Keep } else { Fate::Cut };
+        };
+        let head = Parameter::read(first);
+        if let Some(covering) = self.covering(&head.name()) {
+            // Two readers see two values: neither is what was proven.
+            let value = if first.contains('=') { parameter.value() } else { head.value() };
+            self.claim(covering, &head.name(), &value);
+            return Fate::Cut;
+        }
+        let mut kept = vec![first];
+        kept.extend(rest.split(';').filter(|part| self.keeps(&Parameter::read(part))));
+        let shortened = kept.join(";");
+        if shortened == parameter.raw { Fate::Keep } else { Fate::Shorten(shortened) }
+    }
+
+    /// Judges one parameter without `;`; what is not kept is claimed.
+    fn keeps(&mut self, parameter: &Parameter<'_>) -> bool {
+        let name = parameter.name();
+        let Some(covering) = self.covering(&name) else {
+            if self.is_copied(&name) {
+                self.enter(&name, &parameter.value());
+            }
+            return true;
+        };
+        let value = parameter.value();
+        if covering.reach == Reach::Exact && self.proves(covering.index, &value) {
+            return true;
+        }
+        self.claim(covering, &name, &value);
+        false
+    }
+
+    /// Collects header fields, and removes them from the request.
+    pub fn headers(&mut self, request: &RequestView<'_>, edits: &mut Edits) {
+        if self.rules.fields.is_empty() {
+            return;
+        }
+        for name in request.headers.keys() {
+            if initial(name.as_str()) & self.initials == 0 {
+                continue;
+            }
+            let Some(index) = self.header(name) else { continue };
+            edits.retain(request.headers, name, |value: &HeaderValue| {
+                let value = text(value);
+                let proven = self.proves(index, &value);
+                if !proven && let Some(field) = self.rules.fields.get(index) {
+                    self.identity |= !value.is_empty();
+                    self.enter(&field.name, &value);
+                }
+                proven
+            });
+        }
+    }
+
+    /// The field that a header is, if it is one and HTTP can do without it.
+    fn header(&self, name: &HeaderName) -> Option<usize> {
+        let name = name.as_str();
+        let is = |field: &str| !field.starts_with('/') && contract::folds_alike(field, name);
+        let index = self.rules.fields.iter().position(|field| is(&field.name))?;
+        (!belongs_to_http(name)).then_some(index)
+    }
+
+    fn proves(&self, index: usize, value: &str) -> bool {
+        self.proven.iter().any(|(of, proven)| *of == index && proven == value)
+    }
+
+    /// The field that a parameter's name falls under; the nearest, if there are several.
+    fn covering(&self, name: &str) -> Option<Covering> {
+        let fields = self.rules.fields.iter().enumerate();
+        fields
+            .filter_map(|(index, field)| Some(Covering { index, reach: reach(&field.name, name)? }))
+            .min_by_key(|covering| covering.reach)
+    }
+
+    fn is_copied(&self, name: &str) -> bool {
+        self.rules.copied.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == pattern,
+        })
+    }
+
+    /// Claims an identity field: under the dialect's name, or, beneath a field, under the
+    /// request's own.
+    fn claim(&mut self, covering: Covering, name: &str, value: &str) {
+        self.identity |= !value.is_empty();
+        let rules = self.rules;
+        let field = rules.fields.get(covering.index).filter(|_| covering.reach != Reach::Beneath);
+        self.enter(field.map_or(name, |field| &field.name), value);
+    }
+
+    fn enter(&mut self, name: &str, value: &str) {
+        if value.is_empty() || self.oversized || self.entries.iter().any(|(known, _)| known == name)
+        {
+            return;
+        }
+        // At least `"":"",` and the bytes themselves: a lower bound that stops a flood early.
+        self.size += name.len() + value.len() + 5;
+        if self.size > MAX_CLAIMED {
+            self.oversized = true;
+            self.entries.clear();
+            return;
+        }
+        self.entries.push((name.into(), value.into()));
+    }
+
+    /// The claims as one flat, compact JSON object in ASCII; none if there are none.
+    pub fn into_json(self) -> Option<String> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let mut json = String::with_capacity(self.size + 16);
+        for (name, value) in &self.entries {
+            json.push(if json.is_empty() { '{' } else { ',' });
+            contract::write_json_string(name, &mut json);
+            json.push(':');
+            contract::write_json_string(value, &mut json);
+        }
+        json.push('}');
+        Some(json)
+    }
+}
+
+/// A field, and how a parameter's name relates to it.
+#[derive(Clone, Copy, Debug)]
+struct Covering {
+    index: usize,
+    reach: Reach,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// It is the field itself.
+    Exact,
+    /// It is an element of a list of that name, `a[]`.
+    Listed,
+    /// It lies within, `a[b]`.
+    Beneath,
+}
+
+/// How a parameter's name relates to a field (a name, or a JSON pointer), if it does.
+fn reach(field: &str, name: &str) -> Option<Reach> {
+    let (base, mut brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
+    let mut listed = false;
+    // The name's segments: `a[b][]` has `a`, `b`.
+    let mut segments = std::iter::once(base).chain(std::iter::from_fn(|| {
+        loop {
+            let (segment, rest) = brackets.strip_prefix('[')?.split_once(']')?;
+            brackets = rest;
+            if !segment.is_empty() {
+                return Some(segment);
+            }
+            listed = true;
+        }
+    }));
+    let begins_alike = match field.strip_prefix('/') {
+        None => segments.next() == Some(field),
+        Some(pointer) => pointer
+            .split('/')
+            .all(|wanted| segments.next().is_some_and(|segment| is_escaped_as(wanted, segment))),
+    };
+    if !begins_alike {
+        return None;
+    }
+    let beneath = segments.next().is_some();
+    drop(segments);
+    Some(match (beneath, listed) {
+        (true, _) => Reach::Beneath,
+        (false, true) => Reach::Listed,
+        (false, false) => Reach::Exact,
+    })
+}
+
+/// Whether a JSON pointer's segment (RFC 6901 §4) means this text.
+fn is_escaped_as(pointer: &str, text: &str) -> bool {
+    if pointer.contains('~') {
+        pointer.replace("~1", "/").replace("~0", "~") == text
+    } else {
+        pointer == text
+    }
+}
+
+/// One bit for a name's first letter or digit.
+fn initial(name: &str) -> u64 {
+    let first = name.bytes().find(u8::is_ascii_alphanumeric);
+    first.map_or(0, |byte| 1 << (byte.to_ascii_lowercase() % 64))
+}
+
+/// Headers that are never taken for identity fields, whatever a dialect calls those.
+fn belongs_to_http(name: &str) -> bool {
+    const PREFIXES: [&str; 6] = ["accept", "access-control-", "content-", "if-", "proxy-", "sec-"];
+    const NAMES: [&str; 21] = [
+        "authorization",
+        "cache-control",
+        "connection",
+        "cookie",
+        "date",
+        "expect",
+        "forwarded",
+        "from",
+        "host",
+        "keep-alive",
+        "origin",
+        "pragma",
+        "range",
+        "referer",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+        "warning",
+    ];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::UnsignedField;
+    use crate::gate::testing::{applied, headers, view};
+
+    fn rules(fields: &[&str], copied: &[&str]) -> UnsignedRules {
+        let field = |name: &&str| UnsignedField { name: name.to_string(), proof: None };
+        UnsignedRules {
+            fields: fields.iter().map(field).collect(),
+            copied: copied.iter().map(|name| name.to_string()).collect(),
+            ..UnsignedRules::default()
+        }
+    }
+
+    /// What stays of a query, and what is claimed, with `user_id` proven to be `u1`.
+    fn cleaned(query: &str, proven: &[(usize, &str)]) -> (String, String) {
+        let rules = rules(
+            &["user_id", "name", "identity", "/contact/email", "/a~1b/c"],
+            &["custom_*", "plan"],
+        );
+        let proven: Vec<_> = proven.iter().map(|(i, v)| (*i, v.to_string())).collect();
+        let mut claims = Claims::new(&rules, &proven);
+        let edited = query::edited(query, |parameter| claims.parameter(parameter));
+        (edited.unwrap_or(query.into()), claims.into_json().unwrap_or_default())
+    }
+
+    #[test]
+    fn unproven_fields_leave_the_query_and_the_rest_stays_byte_for_byte() {
+        for (query, left, claimed) in [
+            ("", "", ""),
+            ("a=%7e&b=+", "a=%7e&b=+", ""),
+            ("user_id=u2", "", r#"{"user_id":"u2"}"#),
+            ("a=1&user%5Fid=u2&b=2", "a=1&b=2", r#"{"user_id":"u2"}"#),
+            ("user_id=u2&user_id=u3", "", r#"{"user_id":"u2"}"#),
+            ("name=Ada+L&user_id=u2", "", r#"{"name":"Ada L","user_id":"u2"}"#),
+            ("name=", "", ""),
+            ("name", "", ""),
+            ("name[]=x&name[]=y", "", r#"{"name":"x"}"#),
+            ("name%5B%5D=x", "", r#"{"name":"x"}"#),
+            (
+                "identity[uuid]=7&identity[a][b]=8",
+                "",
+                r#"{"identity[uuid]":"7","identity[a][b]":"8"}"#,
+            ),
+            ("contact[email]=x", "", r#"{"/contact/email":"x"}"#),
+            ("contact[email][]=x", "", r#"{"/contact/email":"x"}"#),
+            ("contact[phone]=x&contact=y", "contact[phone]=x&contact=y", ""),
+            ("a/b[c]=x", "", r#"{"/a~1b/c":"x"}"#),
+            ("username=x&user_id2=y&xname=z", "username=x&user_id2=y&xname=z", ""),
+            ("user_id[=x", "user_id[=x", ""),
+            (
+                "custom_a=1&plan=pro&planet=2",
+                "custom_a=1&plan=pro&planet=2",
+                r#"{"custom_a":"1","plan":"pro"}"#,
+            ),
+            ("name=Kr%C5%ABmi%C5%86a", "", r#"{"name":"Krūmiņa"}"#),
+            ("a=1;user_id=u2;b=2&c=3", "a=1;b=2&c=3", r#"{"user_id":"u2"}"#),
+            ("user_id=u2;b=2&c=3", "c=3", r#"{"user_id":"u2;b=2"}"#),
+            ("a=1;b=2", "a=1;b=2", ""),
+        ] {
+            assert_eq!(cleaned(query, &[]), (left.into(), claimed.into()), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_value_equal_to_the_proven_one_stays() {
+        for (query, left, claimed) in [
+            ("user_id=u1", "user_id=u1", ""),
+            ("user_id=%751&user_id=u1", "user_id=%751&user_id=u1", ""),
+            ("user_id=u1&user_id=u2", "user_id=u1", r#"{"user_id":"u2"}"#),
+            ("user_id=U1", "", r#"{"user_id":"U1"}"#),
+            ("user_id[]=u1", "", r#"{"user_id":"u1"}"#),
+            ("user_id[x]=u1", "", r#"{"user_id[x]":"u1"}"#),
+            ("user_id=&a=1", "a=1", ""),
+            ("name=u1", "", r#"{"name":"u1"}"#),
+            ("user_id=u1;x=2", "", r#"{"user_id":"u1;x=2"}"#),
+            ("contact[email]=e", "contact[email]=e", ""),
+        ] {
+            let proven = [(0, "u1"), (3, "e")];
+            assert_eq!(cleaned(query, &proven), (left.into(), claimed.into()), "{query}");
+        }
+    }
+
+    #[test]
+    fn header_fields_are_compared_folded_and_repeats_are_removed() {
+        let rules = rules(&["X-User-Id", "X-User-Name", "host", "/email"], &[]);
+        let proven = [(0, "u1".to_string())];
+        let inbound = headers(&[
+            ("host", "a.example"),
+            ("x-user-id", "u1"),
+            ("x-user-id", "u2"),
+            ("x_user_id", "u3"),
+            ("x.user..id", "u1"),
+            ("x-user-name", "Krūmiņa"),
+            ("x-user-names", "kept"),
+            ("email", "kept"),
+        ]);
+        let mut claims = Claims::new(&rules, &proven);
+        let mut edits = Edits::default();
+        claims.headers(&view(&inbound, "/"), &mut edits);
+        let mut left = applied(&edits, &inbound);
+        left.sort();
+        let expected = [
+            ("email", "kept"),
+            ("host", "a.example"),
+            ("x-user-id", "u1"),
+            ("x-user-names", "kept"),
+            ("x.user..id", "u1"),
+        ];
+        assert_eq!(left, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+        assert!(claims.identity);
+        let json = claims.into_json().unwrap();
+        assert!(json.contains(r#""X-User-Name":"Krūmiņa""#), "{json}");
+        assert!(json.contains(r#""X-User-Id":"u"#), "{json}");
+    }
+
+    #[test]
+    fn the_query_wins_over_headers() {
+        let rules = rules(&["user_id"], &[]);
+        let inbound = headers(&[("user-id", "h")]);
+        let mut claims = Claims::new(&rules, &[]);
+        claims.read(&view(&inbound, "/?user_id=q"));
+        assert_eq!(claims.into_json().unwrap(), r#"{"user_id":"q"}"#);
+    }
+
+    #[test]
+    fn copied_names_and_empty_fields_are_no_identity() {
+        let rules = rules(&["user_id"], &["custom_*"]);
+        for (target, identity) in [
+            ("/?custom_a=1", false),
+            ("/?user_id=", false),
+            ("/?a=1", false),
+            ("/?user_id=1", true),
+            ("/?a=1;user_id=1", true),
+        ] {
+            let mut claims = Claims::new(&rules, &[]);
+            claims.read(&view(&headers(&[]), target));
+            assert_eq!(claims.identity, identity, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_claims_is_left_out_whole() {
+        let rules = rules(&[], &["custom_*"]);
+        let many: Vec<_> = (0..5000).map(|n| format!("custom_{n}=x")).collect();
+        let mut claims = Claims::new(&rules, &[]);
+        claims.read(&view(&headers(&[]), &format!("/?{}", many.join("&"))));
+        assert!(claims.oversized);
+        assert_eq!(claims.into_json(), None);
+    }
+}

@@ -3,25 +3,40 @@
 //! The examination runs top to bottom in [`examine`]: host → site → path → route →
 //! credential → finding → policy → edits. Everything here is pure: no Pingora, no clock,
 //! no log, no metric.
+//!
+//! - In every mode reserved headers are removed and ours set, and forwarding headers are
+//!   put right.
+//! - `require`, `prefer` and `accept` clean the request besides: the spent credential, the
+//!   identity fields that nothing proved. `observe` and `off` leave all that as it came.
+//! - A preflight is never asked for identity (browsers send it without credentials).
 
-pub mod claimed;
+mod body;
+mod claimed;
 pub mod contract;
+mod edits;
+mod examination;
 pub mod forwarded;
+pub mod host;
 pub mod origin;
 pub mod path;
 pub mod policy;
+mod query;
 pub mod route;
-pub mod source;
+mod source;
+mod spent;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, Method};
 
-use crate::clock::UnixTime;
 use crate::dialect::Reason;
 use crate::identity::Visitor;
-use crate::plan::{Plan, Site};
+use crate::plan::{Site, TrustedProxies};
 
+pub use edits::Edits;
+pub use examination::examine;
 pub use policy::Mode;
 
 /// What the gate sees of a request: borrowed, and of no particular server.
@@ -48,6 +63,18 @@ pub struct RequestView<'a> {
     pub request_id: &'a str,
 }
 
+impl<'a> RequestView<'a> {
+    /// The target's path.
+    pub fn path(&self) -> &'a str {
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+    }
+
+    /// The target's query, without its `?`.
+    pub fn query(&self) -> Option<&'a str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+}
+
 /// The other end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -55,6 +82,16 @@ pub enum Peer {
     Ip(IpAddr),
     /// A Unix socket's peer: always trusted.
     Unix,
+}
+
+impl Peer {
+    /// Whether its forwarding headers are believed.
+    pub fn is_trusted(self, trusted: &TrustedProxies) -> bool {
+        match self {
+            Self::Ip(address) => trusted.contains(address),
+            Self::Unix => true,
+        }
+    }
 }
 
 /// What becomes of a request.
@@ -68,6 +105,8 @@ pub struct Verdict<'p> {
     pub outcome: Outcome,
     /// Reserved header fields that the client had made up.
     pub stripped: usize,
+    /// Forwarding headers of a peer outside `trusted_proxies` were dropped.
+    pub distrusted: bool,
 }
 
 /// The three ways a request can go.
@@ -101,17 +140,6 @@ pub struct Forward {
     /// Whether the body of this request could carry this dialect's identity fields and
     /// must therefore not exceed the body limit (bytes).
     pub body_limit: Option<usize>,
-}
-
-/// Changes to a request's head: pure data, safe to apply more than once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Edits {
-    /// The new origin-form target, if it changes.
-    pub target: Option<String>,
-    /// Header fields to remove, every occurrence.
-    pub remove: Vec<HeaderName>,
-    /// Header fields to set, replacing every occurrence. Applied after `remove`.
-    pub set: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Why a request goes no further.
@@ -189,13 +217,4 @@ impl Refusal {
             Cause::Fault(fault) => fault.status(),
         }
     }
-}
-
-/// Examines one request under one Plan at one moment.
-///
-/// # Cost
-/// One credential verification; otherwise a few allocations for the injected headers.
-pub fn examine<'p>(plan: &'p Plan, request: &RequestView<'_>, now: UnixTime) -> Verdict<'p> {
-    let _ = (plan, request, now);
-    todo!()
 }

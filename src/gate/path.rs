@@ -1,1 +1,255 @@
-//! (to be written)
+//! One path, several readers: the route must be the same for all of them.
+//!
+//! A backend may decode a path once or twice, take `\` for `/`, join `//`, drop `;…`,
+//! resolve dot segments, ignore case or a final `/`. Were `/assets/%2e%2e/admin` let
+//! through under the settings of `/assets/*`, such a backend would serve `/admin` to
+//! somebody who never proved a thing. So every combination of those habits is tried, and
+//! where two of them meet different settings the request is a fault. A path of one
+//! meaning is forwarded unchanged.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use super::route::Case;
+use super::{Fault, Refusal};
+use crate::plan::{Settings, Site};
+
+/// The settings in force for a raw path (without query) and a method.
+///
+/// # Errors
+/// [`Fault::BadRequest`] if the path has two meanings.
+///
+/// # Cost
+/// Nothing on a site without routes; no allocation unless the path holds `%`, `\`, `;`,
+/// `//` or a segment beginning with a dot.
+pub fn settings<'p>(site: &'p Site, path: &str, method: &Method) -> Result<&'p Settings, Refusal> {
+    if site.routes.0.is_empty() {
+        return Ok(&site.settings);
+    }
+    let meets = |path: &[u8], case| {
+        site.routes.read(path, case, method).map_or(&site.settings, |route| &route.settings)
+    };
+    let raw = path.as_bytes();
+    let chosen = meets(raw, Case::Exact);
+    let agrees = |reading: &[u8]| {
+        let shorter = match reading.strip_suffix(b"/") {
+            Some(shorter) if !shorter.is_empty() => shorter,
+            _ => reading,
+        };
+        [
+            (reading, Case::Exact),
+            (reading, Case::Folded),
+            (shorter, Case::Exact),
+            (shorter, Case::Folded),
+        ]
+        .into_iter()
+        .all(|(reading, case)| {
+            let met = meets(reading, case);
+            std::ptr::eq(met, chosen) || met == chosen
+        })
+    };
+    let clear = if is_plain(raw) { agrees(raw) } else { readings(raw).iter().all(|r| agrees(r)) };
+    if clear {
+        Ok(chosen)
+    } else {
+        Err(Refusal::fault(
+            Fault::BadRequest,
+            "the path can be read in two ways that lead to different routes",
+        ))
+    }
+}
+
+/// Whether all readings are the same but for case and a final `/`.
+fn is_plain(path: &[u8]) -> bool {
+    let mut previous = 0;
+    path.iter().all(|&byte| {
+        let odd = matches!(byte, b'%' | b'\\' | b';')
+            || (previous == b'/' && matches!(byte, b'/' | b'.'));
+        previous = byte;
+        !odd
+    })
+}
+
+/// The path as it came and under every combination of a lenient backend's habits: at
+/// most 3 × 2⁴ of them.
+fn readings(raw: &[u8]) -> Vec<Cow<'_, [u8]>> {
+    let mut readings = vec![Cow::Borrowed(raw)];
+    if let Some(once) = decoded(raw) {
+        let twice = decoded(&once);
+        readings.push(Cow::Owned(once));
+        readings.extend(twice.map(Cow::Owned));
+    }
+    for habit in [with_slashes, without_parameters, joined, resolved] {
+        let more: Vec<_> = readings.iter().filter_map(|reading| habit(reading)).collect();
+        readings.extend(more.into_iter().map(Cow::Owned));
+    }
+    readings
+}
+
+// Each habit yields nothing where it changes nothing.
+
+fn decoded(path: &[u8]) -> Option<Vec<u8>> {
+    match Cow::from(percent_encoding::percent_decode(path)) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(decoded) => Some(decoded),
+    }
+}
+
+fn with_slashes(path: &[u8]) -> Option<Vec<u8>> {
+    let slash = |byte: &u8| if *byte == b'\\' { b'/' } else { *byte };
+    path.contains(&b'\\').then(|| path.iter().map(slash).collect())
+}
+
+fn without_parameters(path: &[u8]) -> Option<Vec<u8>> {
+    path.contains(&b';').then(|| {
+        let bare = |segment: &[u8]| {
+            segment.split(|byte| *byte == b';').next().unwrap_or_default().to_vec()
+        };
+        let segments: Vec<_> = path.split(|byte| *byte == b'/').map(bare).collect();
+        segments.join(&b'/')
+    })
+}
+
+fn joined(path: &[u8]) -> Option<Vec<u8>> {
+    path.windows(2).any(|pair| pair == b"//").then(|| {
+        let mut path = path.to_vec();
+        path.dedup_by(|next, previous| *next == b'/' && *previous == b'/');
+        path
+    })
+}
+
+/// Dot segments removed as in RFC 3986 §5.2.4.
+fn resolved(path: &[u8]) -> Option<Vec<u8>> {
+    let is_dots = |segment: &[u8]| matches!(segment, b"." | b"..");
+    if !path.split(|byte| *byte == b'/').any(is_dots) {
+        return None;
+    }
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let inner = path.strip_prefix(b"/").unwrap_or(path);
+    for segment in inner.split(|byte| *byte == b'/') {
+        match segment {
+            b"." => {}
+            b".." => {
+                segments.pop();
+            }
+            _ => segments.push(segment),
+        }
+    }
+    if inner.rsplit(|byte| *byte == b'/').next().is_some_and(is_dots) {
+        segments.push(b"");
+    }
+    let mut resolved = vec![b'/'];
+    resolved.extend(segments.join(&b'/'));
+    Some(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Mode;
+    use crate::gate::testing::{PlanBuilder, token_dialect};
+
+    fn mode_of(path: &str) -> Result<Mode, &'static str> {
+        let plan = PlanBuilder::new(token_dialect())
+            .mode(Mode::Require)
+            .route("/assets/*", Mode::Off)
+            .route("/embed", Mode::Prefer)
+            .route("/same/*", Mode::Require)
+            .route("/Case/*", Mode::Accept)
+            .build();
+        settings(&plan.sites[0], path, &Method::GET).map(|s| s.mode).map_err(|r| r.code())
+    }
+
+    #[test]
+    fn a_path_of_one_meaning_has_its_settings() {
+        for (path, mode) in [
+            ("/", Mode::Require),
+            ("/assets", Mode::Off),
+            ("/assets/", Mode::Off),
+            ("/assets/app.js", Mode::Off),
+            ("/assets/App.JS", Mode::Off),
+            ("/assets/a%20b", Mode::Off),
+            ("/assets//a", Mode::Off),
+            ("/assets/a;v=1", Mode::Off),
+            ("/assets/./a", Mode::Off),
+            ("/assets/x/../a", Mode::Off),
+            ("/assets/.well-known", Mode::Off),
+            ("/embed", Mode::Prefer),
+            ("/Case/x", Mode::Accept),
+            ("/other/../elsewhere", Mode::Require),
+            ("/caf%C3%A9", Mode::Require),
+            ("/%zz", Mode::Require),
+            // Another route, but the same settings: nothing to choose between.
+            ("/same/../x", Mode::Require),
+            ("/SAME/x", Mode::Require),
+        ] {
+            assert_eq!(mode_of(path), Ok(mode), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_two_meanings_is_a_bad_request() {
+        for path in [
+            "/assets/../admin",
+            "/assets/..",
+            "/assets/%2e%2e/admin",
+            "/assets/%2E%2e/admin",
+            "/assets/%252e%252e/admin",
+            "/assets/..%2fadmin",
+            "/assets%2f..%2fadmin",
+            "/assets/..\\admin",
+            "/assets/..%5cadmin",
+            "/assets/..;/admin",
+            "/assets/..;a=b/admin",
+            "/assets/%2e%2e%3b/admin",
+            "/x/../assets/a",
+            "//assets/a",
+            "/\\assets/a",
+            "/%61ssets/a",
+            "/%2561ssets/a",
+            "/assets;x/a",
+            "/ASSETS/a",
+            "/Assets",
+            "/./assets/a",
+            "/embed/",
+            "/Embed",
+            "/embed;x",
+            "/embed/.",
+            "/case/x",
+            // A reader that ignores case but leaves dots alone sees /assets.
+            "/ASSETS/../x",
+            "/ASSETS/%2e%2e/x",
+        ] {
+            assert_eq!(mode_of(path), Err("bad_request"), "{path}");
+        }
+    }
+
+    #[test]
+    fn without_routes_nothing_can_be_mistaken() {
+        let plan = PlanBuilder::new(token_dialect()).mode(Mode::Accept).build();
+        let found = settings(&plan.sites[0], "/a/../%2e%2e//b;c", &Method::GET);
+        assert_eq!(found.map(|s| s.mode), Ok(Mode::Accept));
+    }
+
+    #[test]
+    fn dot_segments_resolve_as_the_rfc_says() {
+        for (path, expected) in [
+            ("/a/b/c/./../../g", "/a/g"),
+            ("/a/..", "/"),
+            ("/a/.", "/a/"),
+            ("/../../x", "/x"),
+            ("/a//../b", "/a/b"),
+        ] {
+            let found = resolved(path.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(found).unwrap(), expected, "{path}");
+        }
+        assert_eq!(resolved(b"/a/.b/..c"), None);
+    }
+
+    #[test]
+    fn the_most_twisted_path_has_a_bounded_number_of_readings() {
+        let path = "/%2541\\..;x//%2e/".repeat(200);
+        assert!(readings(path.as_bytes()).len() <= 48);
+    }
+}

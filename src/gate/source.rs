@@ -1,1 +1,323 @@
-//! (to be written)
+//! Finding the credential: every source of the route is read.
+//!
+//! The same bytes twice are one credential, two different values are ambiguous whatever
+//! their order, and empty is absent. In a shared source, a value with another scheme or
+//! without the dialect's shape is somebody else's: absent. Repeated headers, parameters
+//! and cookies are several values. A hash takes its id from the carrier it came in; an id
+//! without a hash is no credential.
+
+use std::borrow::Cow;
+
+use http::{HeaderValue, header};
+
+use super::{RequestView, query};
+use crate::dialect::{Carrier, Credential, Hash, Mechanism, Names, Source};
+
+/// What the sources hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The credential; the first one if they are ambiguous.
+    pub credential: Option<Credential<'a>>,
+    /// There are different ones.
+    pub ambiguous: bool,
+    /// Nothing but cookies carries it.
+    pub only_cookies: bool,
+}
+
+impl Found<'_> {
+    /// The token, or the hash without the fields beside it.
+    pub fn proof(&self) -> Option<&str> {
+        match &self.credential {
+            Some(Credential::Token(token)) => Some(token),
+            Some(Credential::Hash(hash)) => Some(&hash.proof),
+            None => None,
+        }
+    }
+}
+
+/// Reads every source. `has_shape`: whether a value in a shared place is the dialect's.
+pub fn find<'a>(
+    request: &RequestView<'a>,
+    sources: &[Source],
+    mechanism: &Mechanism,
+    has_shape: &dyn Fn(&str) -> bool,
+) -> Found<'a> {
+    let mut found = Found { only_cookies: true, ..Found::default() };
+    for source in sources {
+        let mut proof = One::default();
+        each_proof(request, source, |value| {
+            if !source.shared || has_shape(&value) {
+                proof.offer(value);
+            }
+        });
+        let Some(value) = proof.value else { continue };
+        let mut ambiguous = proof.several;
+        let credential = match mechanism {
+            Mechanism::Jwt(_) => Credential::Token(value),
+            Mechanism::Hmac(_) => {
+                let names = names(&source.carrier);
+                let mut beside = |name: &Option<String>| {
+                    let mut one = One::default();
+                    if let Some(name) = name {
+                        each_value(request, &source.carrier, name, |value| one.offer(value));
+                    }
+                    ambiguous |= one.several;
+                    one.value
+                };
+                Credential::Hash(Hash {
+                    proof: value,
+                    id: beside(&names.id),
+                    email: beside(&names.email),
+                    name: beside(&names.name),
+                })
+            }
+        };
+        found.only_cookies &= matches!(source.carrier, Carrier::Cookie { .. });
+        found.ambiguous |= ambiguous;
+        match &found.credential {
+            None => found.credential = Some(credential),
+            Some(first) => found.ambiguous |= *first != credential,
+        }
+    }
+    found.only_cookies &= found.credential.is_some();
+    found
+}
+
+/// The one value of several, if they are all the same; empty ones do not count.
+#[derive(Default)]
+struct One<'a> {
+    value: Option<Cow<'a, str>>,
+    several: bool,
+}
+
+impl<'a> One<'a> {
+    fn offer(&mut self, value: Cow<'a, str>) {
+        match &self.value {
+            _ if value.is_empty() => {}
+            None => self.value = Some(value),
+            Some(first) => self.several |= *first != value,
+        }
+    }
+}
+
+/// The names to look for in a carrier.
+pub(super) const fn names(carrier: &Carrier) -> &Names {
+    match carrier {
+        Carrier::Header { names, .. } | Carrier::Query { names } | Carrier::Cookie { names } => {
+            names
+        }
+    }
+}
+
+/// Every value in a source's place for the proof, without its scheme.
+fn each_proof<'a>(request: &RequestView<'a>, source: &Source, mut visit: impl FnMut(Cow<'a, str>)) {
+    each_value(request, &source.carrier, &names(&source.carrier).proof, |value| {
+        if let Some(value) = unschemed(value, source) {
+            visit(value);
+        }
+    });
+}
+
+/// A header's value without the source's scheme. One with another scheme is somebody
+/// else's where the source is shared; elsewhere it is a credential of a wrong form.
+pub(super) fn unschemed<'a>(value: Cow<'a, str>, source: &Source) -> Option<Cow<'a, str>> {
+    let Carrier::Header { scheme: Some(scheme), .. } = &source.carrier else {
+        return Some(value);
+    };
+    let bare = |text: &'_ str| -> Option<usize> {
+        let (word, rest) = text.split_at_checked(scheme.len())?;
+        let ends = rest.is_empty() || rest.starts_with([' ', '\t']);
+        (word.eq_ignore_ascii_case(scheme) && ends)
+            .then(|| text.len() - rest.trim_start_matches([' ', '\t']).len())
+    };
+    match (bare(&value), value) {
+        (Some(start), Cow::Borrowed(text)) => text.get(start..).map(Cow::Borrowed),
+        (Some(start), Cow::Owned(text)) => text.get(start..).map(|rest| Cow::Owned(rest.into())),
+        (None, _) if source.shared => None,
+        (None, value) => Some(value),
+    }
+}
+
+fn each_value<'a>(
+    request: &RequestView<'a>,
+    carrier: &Carrier,
+    name: &str,
+    mut visit: impl FnMut(Cow<'a, str>),
+) {
+    match carrier {
+        Carrier::Header { .. } => {
+            request.headers.get_all(name).iter().for_each(|value| visit(text(value)));
+        }
+        Carrier::Query { .. } => {
+            let Some(query) = request.query() else { return };
+            query::parameters(query)
+                .filter(|parameter| parameter.name() == name)
+                .for_each(|parameter| visit(parameter.value()));
+        }
+        Carrier::Cookie { .. } => {
+            let fields = request.headers.get_all(header::COOKIE).iter();
+            fields
+                .flat_map(cookies)
+                .filter(|cookie| cookie.name == name.as_bytes())
+                .for_each(|cookie| visit(String::from_utf8_lossy(cookie.value)));
+        }
+    }
+}
+
+/// A header's value as text; bytes that are no UTF-8 become U+FFFD.
+pub(super) fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}
+
+/// One pair of a `Cookie` field.
+pub(super) struct CookiePair<'a> {
+    /// As it stands in the field, without the spaces around it.
+    pub raw: &'a [u8],
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its value, without quotes.
+    pub value: &'a [u8],
+}
+
+/// The pairs of a `Cookie` field (RFC 6265 §4.2.1).
+pub(super) fn cookies(field: &HeaderValue) -> impl Iterator<Item = CookiePair<'_>> {
+    field.as_bytes().split(|byte| *byte == b';').map(|raw| {
+        let raw = raw.trim_ascii();
+        let equals = raw.iter().position(|byte| *byte == b'=').unwrap_or(raw.len());
+        let (name, value) = raw.split_at(equals);
+        let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
+        let unquoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        CookiePair { raw, name: name.trim_ascii(), value: unquoted.unwrap_or(value) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::{hash_dialect, headers, token_dialect, view};
+
+    /// The fake shape: tokens here begin with `ey`.
+    fn tokens(target: &str, fields: &[(&str, &str)]) -> (Option<String>, bool, bool) {
+        let headers = headers(fields);
+        let dialect = token_dialect();
+        let request = view(&headers, target);
+        let shape = |value: &str| value.starts_with("ey");
+        let found = find(&request, &dialect.sources, &dialect.mechanism, &shape);
+        (found.proof().map(Into::into), found.ambiguous, found.only_cookies)
+    }
+
+    #[test]
+    fn a_token_is_found_in_each_of_its_places() {
+        for (target, fields) in [
+            ("/", &[("authorization", "Bearer ey1")][..]),
+            ("/", &[("authorization", "bearer   ey1")]),
+            ("/", &[("authorization", "Basic abc"), ("authorization", "BEARER ey1")]),
+            ("/?jwt=ey1", &[]),
+            ("/?a=b&%6Awt=%65y1", &[]),
+            ("/?jwt=ey1&jwt=&jwt=ey1", &[]),
+            ("/?jwt=ey1", &[("authorization", "Bearer ey1"), ("cookie", "countersign_jwt=ey1")]),
+            ("/?jwt=ey1", &[("authorization", "Bearer not-a-token")]),
+            ("/?jwt=ey1", &[("authorization", "Bearer")]),
+        ] {
+            assert_eq!(
+                tokens(target, fields),
+                (Some("ey1".into()), false, false),
+                "{target} {fields:?}"
+            );
+        }
+        for cookies in [
+            &["countersign_jwt=ey1"][..],
+            &["a=b; countersign_jwt=\"ey1\";c=d"],
+            &["a=b", "countersign_jwt = ey1 "],
+            &["countersign_jwt=; countersign_jwt=ey1"],
+        ] {
+            let fields: Vec<_> = cookies.iter().map(|cookie| ("cookie", *cookie)).collect();
+            assert_eq!(tokens("/", &fields), (Some("ey1".into()), false, true), "{cookies:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_empty_or_somebody_elses_is_absent() {
+        for (target, fields) in [
+            ("/", &[][..]),
+            ("/?jwt=&jwt", &[("cookie", "countersign_jwt=")]),
+            ("/?JWT=ey1&ejwt=ey1", &[("cookie", "Countersign_jwt=ey1; xcountersign_jwt=ey1")]),
+            ("/", &[("authorization", "Basic ey1")]),
+            ("/", &[("authorization", "Bearerey1")]),
+            ("/", &[("authorization", "ey1")]),
+            ("/", &[("authorization", "Bearer session-of-the-backend")]),
+            ("/", &[("proxy-authorization", "Bearer ey1")]),
+        ] {
+            assert_eq!(tokens(target, fields), (None, false, false), "{target} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn two_values_are_ambiguous_whatever_their_order() {
+        for (target, fields) in [
+            ("/?jwt=ey1&jwt=ey2", &[][..]),
+            ("/?jwt=ey1", &[("authorization", "Bearer ey2")]),
+            ("/?jwt=garbage", &[("authorization", "Bearer ey1")]),
+            ("/", &[("authorization", "Bearer ey1"), ("authorization", "Bearer ey2")]),
+            ("/?jwt=ey1", &[("cookie", "countersign_jwt=ey2")]),
+            ("/", &[("cookie", "countersign_jwt=ey1; countersign_jwt=ey2")]),
+            ("/", &[("cookie", "countersign_jwt=ey1"), ("cookie", "countersign_jwt=ey2")]),
+        ] {
+            let (_, ambiguous, _) = tokens(target, fields);
+            assert!(ambiguous, "{target} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_of_ones_own_takes_every_value() {
+        let headers = headers(&[("x-token", "Basic abc")]);
+        let mut dialect = token_dialect();
+        let names = Names { proof: "x-token".into(), ..Names::default() };
+        let carrier = Carrier::Header { names, scheme: Some("Token".into()) };
+        dialect.sources = vec![Source { carrier, shared: false }];
+        let found = find(&view(&headers, "/"), &dialect.sources, &dialect.mechanism, &|_| false);
+        assert_eq!(found.proof(), Some("Basic abc"));
+    }
+
+    fn hash(target: &str, fields: &[(&str, &str)]) -> (Option<(String, Option<String>)>, bool) {
+        let headers = headers(fields);
+        let dialect = hash_dialect();
+        let found = find(&view(&headers, target), &dialect.sources, &dialect.mechanism, &|_| true);
+        let parts = found.credential.map(|credential| match credential {
+            Credential::Hash(hash) => (hash.proof.into_owned(), hash.id.map(Cow::into_owned)),
+            Credential::Token(_) => panic!("a hash dialect finds hashes"),
+        });
+        (parts, found.ambiguous)
+    }
+
+    #[test]
+    fn a_hash_takes_its_id_from_the_same_carrier() {
+        let pair = |id: Option<&str>| Some(("h1".to_string(), id.map(Into::into)));
+        for (target, fields, expected, ambiguous) in [
+            ("/?user_id=u+1&identifier_hash=h1", &[][..], pair(Some("u 1")), false),
+            ("/", &[("x-user-id", "u1"), ("x-identifier-hash", "h1")], pair(Some("u1")), false),
+            ("/?user_id=u1", &[], None, false),
+            ("/?identifier_hash=h1", &[], pair(None), false),
+            ("/?user_id=&identifier_hash=h1", &[], pair(None), false),
+            ("/?identifier_hash=h1", &[("x-user-id", "u1")], pair(None), false),
+            ("/?user_id=u1&identifier_hash=h1", &[("x-user-id", "u2")], pair(Some("u1")), false),
+            (
+                "/?user_id=u1&identifier_hash=h1",
+                &[("x-user-id", "u1"), ("x-identifier-hash", "h1")],
+                pair(Some("u1")),
+                false,
+            ),
+            (
+                "/?user_id=u1&identifier_hash=h1",
+                &[("x-user-id", "u2"), ("x-identifier-hash", "h1")],
+                pair(Some("u1")),
+                true,
+            ),
+            ("/?user_id=u1&user_id=u2&identifier_hash=h1", &[], pair(Some("u1")), true),
+            ("/?user_id=u1&user_id=u1&identifier_hash=h1", &[], pair(Some("u1")), false),
+            ("/?user_id=u1&identifier_hash=h1&identifier_hash=h2", &[], pair(Some("u1")), true),
+        ] {
+            assert_eq!(hash(target, fields), (expected, ambiguous), "{target} {fields:?}");
+        }
+    }
+}

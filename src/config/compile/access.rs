@@ -1,0 +1,82 @@
+//! Who is believed: `trusted_proxies` and `allowed_origins`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::Compiler;
+use crate::config::place::Place;
+use crate::config::raw;
+use crate::gate::origin::Origin;
+use crate::plan::TrustedProxies;
+
+/// What `private` stands for: loopback, RFC 1918, ULA (RFC 4193), link-local.
+const PRIVATE: [&str; 8] = [
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+
+/// Whose forwarding headers are believed.
+pub fn trusted_proxies(
+    compiler: &mut Compiler<'_, '_>,
+    raw: Option<&raw::List<String>>,
+) -> TrustedProxies {
+    let place = Place::root().key("trusted_proxies");
+    let mut nets: Vec<IpNet> = Vec::new();
+    for (index, text) in raw.into_iter().flat_map(raw::List::entries) {
+        if text == "private" {
+            nets.extend(PRIVATE.iter().filter_map(|net| net.parse::<IpNet>().ok()));
+        } else if let Ok(net) = text.parse::<IpNet>() {
+            if net.prefix_len() == 0 {
+                compiler.warn(format!(
+                    "trusted_proxies: {net} is everybody: any client can choose the address \
+                     that the backend and the log see"
+                ));
+            }
+            nets.push(net.trunc());
+        } else if let Ok(address) = text.parse::<IpAddr>() {
+            nets.push(address.into());
+        } else {
+            compiler
+                .report
+                .value(&place.index(index), format!("`{text}` is no network"))
+                .expected("a CIDR such as 10.1.0.0/16, an IP address, or private");
+        }
+    }
+    TrustedProxies(nets)
+}
+
+/// The origins whose pages may speak to a site.
+pub fn origins(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::List<String>,
+    place: &Place,
+) -> Arc<[Origin]> {
+    let mut origins = Vec::new();
+    for (index, text) in raw.entries() {
+        match Origin::parse(text) {
+            Some(origin) if !origins.contains(&origin) => origins.push(origin),
+            Some(_) => {}
+            None => {
+                let problem =
+                    compiler.report.value(&place.index(index), format!("`{text}` is no origin"));
+                problem.expected("scheme and host as browsers send them: https://www.acme.example");
+                if text == "*" {
+                    problem.hint("leave `allowed_origins` out to allow any");
+                } else if text.contains("://") {
+                    problem.hint("no path, no final `/`, no wildcard");
+                } else {
+                    problem.hint(format!("write `https://{text}`"));
+                }
+            }
+        }
+    }
+    origins.into()
+}

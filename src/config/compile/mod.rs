@@ -1,0 +1,161 @@
+//! What was written → what it means.
+//!
+//! One file a subject. Each function takes what is readable, reports what is wrong with it
+//! and returns what is sound; nothing here stops at the first problem. A problem that only
+//! follows from something already reported is not reported.
+
+mod access;
+mod dialect;
+mod hosts;
+mod key;
+mod listener;
+mod pattern;
+mod route;
+mod secret;
+mod settings;
+mod site;
+mod source;
+mod unsigned;
+mod upstream;
+
+pub use dialect::title_of_builtin;
+
+use std::path::{Path, PathBuf};
+
+use serde_yaml::Value;
+
+use super::Options;
+use super::place::Place;
+use super::raw;
+use super::report::Report;
+use crate::clock::UnixTime;
+use crate::plan::{ErrorStyle, Plan};
+
+/// What an empty or headless file is told.
+pub const START: &str = "start from this:
+version: 1
+listeners: [ { address: 0.0.0.0:8080 } ]
+sites: { support: { upstream: http://127.0.0.1:3000, dialect: jwt, keys: [ { id: k1, secret: { file: k1.secret } } ] } }";
+
+/// What the parts of the compilation share.
+struct Compiler<'c, 'r> {
+    /// Relative paths are relative to this: where the configuration lies.
+    folder: PathBuf,
+    options: Options,
+    now: UnixTime,
+    report: &'c mut Report<'r>,
+    watched: Vec<PathBuf>,
+}
+
+impl Compiler<'_, '_> {
+    fn path(&self, named: &str) -> PathBuf {
+        self.folder.join(named)
+    }
+
+    fn warn(&mut self, warning: impl Into<String>) {
+        self.report.warnings.push(warning.into());
+    }
+
+    /// A member that must be there: reported at what it is missing from, unless it was
+    /// there and wrong.
+    fn missing(&mut self, place: &Place, member: &str, example: &str) {
+        if !self.report.was_removed(&place.key(member)) {
+            self.report
+                .key(place, format!("`{member}` is missing here"))
+                .expected(example.to_owned());
+        }
+    }
+}
+
+/// Compiles the whole file. `value` is the tree that `raw` was read from.
+pub fn plan(
+    path: &Path,
+    options: &Options,
+    raw: &raw::Config,
+    value: &Value,
+    report: &mut Report<'_>,
+) -> Option<Plan> {
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut compiler = Compiler {
+        folder,
+        options: *options,
+        now: UnixTime::now(),
+        report,
+        watched: vec![path.to_path_buf()],
+    };
+    let root = Place::root();
+
+    version(&mut compiler, raw);
+    store(&mut compiler, raw);
+    let process = listener::process(&mut compiler, raw);
+    let trusted_proxies = access::trusted_proxies(&mut compiler, raw.trusted_proxies.as_ref());
+    let limits = settings::limits(&mut compiler, raw.limits.as_ref());
+    let timeouts = settings::timeouts(&mut compiler, raw.timeouts.as_ref());
+    let drain = settings::drain(raw.drain.as_ref());
+    let log = settings::log(raw.log.as_ref());
+    let errors = match raw.errors {
+        Some(raw::Errors::Terse) => ErrorStyle::Terse,
+        Some(raw::Errors::Helpful) | None => ErrorStyle::Helpful,
+    };
+
+    let mut dialects = dialect::Dialects::new(value);
+    dialects.compile_own(&mut compiler, raw.dialects.as_ref());
+
+    let place = root.key("sites");
+    let written = raw.sites.as_ref().map(|sites| sites.0.as_slice()).unwrap_or_default();
+    if written.is_empty() && !compiler.report.lost_something_in(&place) {
+        compiler
+            .report
+            .key(&place, "there is no site")
+            .expected("sites: { support: { upstream: http://127.0.0.1:3000, dialect: jwt, … } }")
+            .hint("a site is one chat backend and the people who may speak to it");
+    }
+    let mut hosts = hosts::Collector::default();
+    let mut sites = Vec::new();
+    for (index, (name, raw)) in written.iter().enumerate() {
+        let place = place.key(name);
+        hosts.add(&mut compiler, index, raw, &place);
+        let listeners = process.as_ref().map(|process| process.listeners.as_slice());
+        let surroundings = site::Surroundings { listeners: listeners.unwrap_or_default() };
+        sites.extend(site::site(&mut compiler, &mut dialects, index, name, raw, &surroundings));
+    }
+
+    let Compiler { watched, report, .. } = compiler;
+    Some(Plan {
+        generation: 0,
+        sites,
+        hosts: hosts.finish(),
+        trusted_proxies,
+        errors,
+        limits,
+        timeouts,
+        drain,
+        log,
+        process: process?,
+        warnings: std::mem::take(&mut report.warnings),
+        watched,
+    })
+}
+
+fn version(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) {
+    match raw.version {
+        Some(1) => {}
+        Some(other) => {
+            compiler
+                .report
+                .value(&Place::root().key("version"), format!("version {other} is unknown"))
+                .expected("version: 1");
+        }
+        None => compiler.missing(&Place::root(), "version", "version: 1"),
+    }
+}
+
+fn store(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) {
+    if let Some(store) = &raw.store
+        && store.memory.is_none()
+        // `memory:` with nothing behind it is what it says.
+        && !compiler.report.has_key(&Place::root().key("store").key("memory"))
+    {
+        compiler.missing(&Place::root().key("store"), "memory", "{ memory: {} }");
+    }
+}

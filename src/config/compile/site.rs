@@ -1,0 +1,292 @@
+//! One site: its dialect with its own settings worked in, its keys, routes and backend.
+
+use std::sync::Arc;
+
+use super::dialect::{Compiled, Dialects};
+use super::{Compiler, access, key, pattern, route, source, unsigned, upstream};
+use crate::config::place::Place;
+use crate::config::raw;
+use crate::dialect::{
+    AudienceRule, ClaimType, Dialect, JwtRules, Keyring, Mechanism, Pattern, Pointer, Source,
+};
+use crate::gate::Mode;
+use crate::gate::route::Routes;
+use crate::plan::{Address, Settings, Site};
+
+/// What a site cannot know of itself.
+pub struct Surroundings<'p> {
+    /// Where this process listens.
+    pub listeners: &'p [Address],
+}
+
+/// Compiles one site; `None` when too little of it is sound.
+pub fn site(
+    compiler: &mut Compiler<'_, '_>,
+    dialects: &mut Dialects<'_>,
+    index: usize,
+    name: &str,
+    raw: &raw::Site,
+    surroundings: &Surroundings<'_>,
+) -> Option<Site> {
+    let place = Place::root().key("sites").key(name);
+    check_name(compiler, name, &place);
+    let upstream = upstream::upstream(compiler, raw.upstream.as_ref(), &place);
+    if let Some(listener) =
+        upstream.as_ref().and_then(|upstream| upstream::loops_back(upstream, surroundings.listeners))
+    {
+        compiler.warn(format!("site {name}: its upstream is Countersign's own listener {listener}"));
+    }
+    let origins = raw.allowed_origins.as_ref();
+    let allowed_origins = origins
+        .map(|list| access::origins(compiler, list, &place.key("allowed_origins")))
+        .unwrap_or_default();
+
+    // Everything else depends on the dialect.
+    let compiled = match raw.dialect.as_deref() {
+        Some(name) => dialects.find(compiler, name, &place.key("dialect")),
+        None => {
+            compiler.missing(&place, "dialect", "dialect: jwt (`countersign dialects` lists them)");
+            None
+        }
+    }?;
+    let mut dialect = compiled.dialect.clone();
+    match &mut dialect.mechanism {
+        Mechanism::Jwt(rules) => token_settings(compiler, name, raw, rules, &compiled, &place),
+        Mechanism::Hmac(_) => no_token_settings(compiler, raw, &dialect, &place),
+    }
+    if let Some(list) = &raw.sources {
+        dialect.sources =
+            source::sources(compiler, list, &dialect.mechanism, &place.key("sources"));
+    }
+    let mode = raw.mode.map(|mode| mode.0).unwrap_or_default();
+    let keep_unsigned = raw.unsigned == Some(raw::UnsignedWord::Keep);
+    dialect.unsigned.keep = keep_unsigned;
+    let settings = Settings {
+        mode,
+        sources: Arc::from(dialect.sources.as_slice()),
+        keep_unsigned,
+        forward_credential: raw.forward_credential.unwrap_or(false),
+        allowed_origins,
+    };
+    let routes = raw.routes.as_ref().map(|list| {
+        let place = place.key("routes");
+        route::routes(compiler, list, &settings, &dialect.mechanism, &place)
+    });
+    let routes = routes.unwrap_or_default();
+    claim_fields(&mut dialect, &compiled.dialect.sources, &routes);
+
+    let place_of_keys = place.key("keys");
+    let written = raw.keys.as_ref();
+    let keys = written
+        .map(|list| key::keys(compiler, name, list, &compiled, &place_of_keys))
+        .unwrap_or_default();
+    let has_keys = written.is_some_and(|list| !list.is_empty());
+    check_keys(compiler, name, has_keys, mode, &routes, &place);
+
+    Some(Site {
+        name: name.into(),
+        index,
+        dialect,
+        keyring: Keyring::new(if compiler.options.secrets { keys } else { Vec::new() }),
+        settings,
+        routes,
+        upstream: upstream?,
+    })
+}
+
+fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !(1..=63).contains(&name.len()) || !name.bytes().all(known) {
+        compiler
+            .report
+            .key(place, format!("`{name}` cannot be a site's name"))
+            .expected("1 to 63 of a–z 0–9 -");
+    }
+}
+
+/// A site that judges needs keys; one that has keys should judge.
+fn check_keys(
+    compiler: &mut Compiler<'_, '_>,
+    name: &str,
+    has_keys: bool,
+    mode: Mode,
+    routes: &Routes,
+    place: &Place,
+) {
+    let judging = |mode: Mode| mode != Mode::Off;
+    let judges = judging(mode) || routes.0.iter().any(|route| judging(route.settings.mode));
+    if judges && !has_keys && !compiler.report.lost_something_in(&place.key("keys")) {
+        compiler
+            .report
+            .key(place, "there is no key: nobody could ever be verified")
+            .expected("keys: [ { id: \"2026-11\", secret: { file: 2026-11.secret } } ]")
+            .hint("`countersign keygen` makes one; `mode: off` needs none");
+    }
+    let everywhere = routes.0.iter().find(|route| {
+        route.pattern.rest && route.pattern.segments.is_empty() && route.methods.is_empty()
+    });
+    let mode = everywhere.map_or(mode, |route| route.settings.mode);
+    if has_keys && matches!(mode, Mode::Accept | Mode::Observe | Mode::Off) {
+        let word = mode.name();
+        compiler.warn(format!(
+            "site {name}: mode {word} gives no security: anybody gets through as a guest"
+        ));
+    }
+}
+
+/// Works the site's settings for tokens into the dialect's rules.
+fn token_settings(
+    compiler: &mut Compiler<'_, '_>,
+    name: &str,
+    raw: &raw::Site,
+    rules: &mut JwtRules,
+    compiled: &Compiled,
+    place: &Place,
+) {
+    audience(compiler, name, raw, rules, compiled, place);
+    if let Some(issuer) = &raw.issuer {
+        if issuer.is_empty() {
+            compiler.report.value(&place.key("issuer"), "an empty issuer");
+        }
+        rules.claims.issuer = Some(issuer.clone());
+    }
+    if let Some(text) = &raw.id_claim {
+        match pattern::pointer(text) {
+            Some(pointer) => rules.claims.id = vec![Pattern::Claim(pointer)],
+            None => {
+                compiler
+                    .report
+                    .value(&place.key("id_claim"), format!("`{text}` leads to no claim"))
+                    .expected("a JSON pointer such as /sub or /attributes/memberID");
+            }
+        }
+    } else if rules.claims.id_optional && !compiler.report.was_removed(&place.key("id_claim")) {
+        let at: Vec<String> = rules.claims.id.iter().map(shown).collect();
+        let at = if at.is_empty() { "an id".to_owned() } else { at.join(" or ") };
+        compiler.warn(format!(
+            "site {name}: a visitor whose token has no {at} is verified without an id: \
+             bans, logouts and sessions do not apply; `id_claim` says where the id stands"
+        ));
+    }
+    for (index, text) in raw.require_claims.iter().flat_map(raw::List::entries) {
+        let Some(pointer) = pattern::name_or_pointer(text) else {
+            compiler
+                .report
+                .value(&place.key("require_claims").index(index), format!("`{text}` leads to no claim"))
+                .expected("a claim's name, or a JSON pointer");
+            continue;
+        };
+        require(rules, pointer);
+    }
+    if let Some(leeway) = raw.leeway {
+        let seconds = |period: raw::Period| period.0.as_secs();
+        rules.leeway_iat = leeway.iat.map_or(rules.leeway_iat, seconds);
+        rules.leeway_exp = leeway.exp.map_or(rules.leeway_exp, seconds);
+    }
+}
+
+fn audience(
+    compiler: &mut Compiler<'_, '_>,
+    name: &str,
+    raw: &raw::Site,
+    rules: &mut JwtRules,
+    compiled: &Compiled,
+    place: &Place,
+) {
+    let place_of_audience = place.key("audience");
+    let Some(audience) = &raw.audience else {
+        if rules.claims.audience == AudienceRule::Sub
+            && !compiler.report.was_removed(&place_of_audience)
+        {
+            compiler
+                .report
+                .key(place, format!("`audience` is missing here: {} needs one", compiled.dialect.name))
+                .expected("audience: 0b1c2d3e")
+                .hint("it is the widget's id, which tokens carry as `sub`");
+        }
+        return;
+    };
+    let entries = audience.entries();
+    if entries.is_empty() && !compiler.report.lost_something_in(&place_of_audience) {
+        compiler.report.key(&place_of_audience, "an empty list of audiences");
+    }
+    for (index, text) in entries {
+        if text.is_empty() {
+            let place = index.map_or(place_of_audience.clone(), |index| place_of_audience.index(index));
+            compiler.report.value(&place, "an empty audience");
+        }
+        rules.claims.audiences.push(text.to_owned());
+    }
+    if rules.claims.audience == AudienceRule::None {
+        compiler.warn(format!(
+            "site {name}: `audience` has no effect: the dialect {} has none",
+            compiled.dialect.name
+        ));
+    }
+}
+
+/// Adds a claim that must be there. What is read as text must be text.
+fn require(rules: &mut JwtRules, pointer: Pointer) {
+    let claims = &mut rules.claims;
+    if claims.required.iter().any(|(known, _)| *known == pointer) {
+        return;
+    }
+    let typed = claims.optional.iter().find(|(known, _)| *known == pointer).map(|(_, kind)| *kind);
+    let mut texts = claims.id.iter().chain(&claims.name).chain(&claims.email);
+    let is_text = texts.any(|pattern| matches!(pattern, Pattern::Claim(known) if *known == pointer));
+    let is_time = matches!(pointer.0.as_slice(), [name] if matches!(name.as_str(), "exp" | "iat" | "nbf"));
+    let kind = match typed {
+        Some(kind) => kind,
+        None if is_text => ClaimType::String,
+        None if is_time => ClaimType::Time,
+        None => ClaimType::Any,
+    };
+    claims.required.push((pointer, kind));
+}
+
+/// A setting for tokens on a site of hashes would be silently without effect.
+fn no_token_settings(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::Site,
+    dialect: &Dialect,
+    place: &Place,
+) {
+    for (member, written) in [
+        ("audience", raw.audience.is_some()),
+        ("issuer", raw.issuer.is_some()),
+        ("id_claim", raw.id_claim.is_some()),
+        ("require_claims", raw.require_claims.is_some()),
+        ("leeway", raw.leeway.is_some()),
+    ] {
+        if written {
+            compiler
+                .report
+                .key(&place.key(member), format!("`{member}` has no meaning with {}", dialect.name))
+                .hint("it is for tokens, and this dialect's credential is a hash");
+        }
+    }
+}
+
+/// Recomputes what the identity fields are, and what proves them, from every source of the
+/// site and its routes.
+fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes) {
+    let names: Vec<String> =
+        dialect.unsigned.fields.iter().map(|field| field.name.clone()).collect();
+    let of_routes = routes.0.iter().flat_map(|route| route.settings.sources.iter());
+    let all = dialect.sources.iter().chain(original).chain(of_routes);
+    dialect.unsigned.fields = unsigned::fields(names, &dialect.mechanism, all);
+}
+
+fn shown(pattern: &Pattern) -> String {
+    let pointer = |pointer: &Pointer| format!("/{}", pointer.0.join("/"));
+    match pattern {
+        Pattern::Claim(at) => pointer(at),
+        Pattern::Text(pieces) => pieces
+            .iter()
+            .map(|piece| match piece {
+                crate::dialect::Piece::Literal(text) => text.clone(),
+                crate::dialect::Piece::Claim(at) => format!("{{{}}}", pointer(at)),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,234 @@
+//! Where a request may carry the credential: `sources`.
+
+use http::HeaderName;
+
+use super::Compiler;
+use crate::config::place::Place;
+use crate::config::raw;
+use crate::dialect::{Carrier, HashField, Mechanism, MessagePiece, Names, Source};
+
+const ONE: &str = "one of header, query, cookie";
+
+/// The sources that are written, for a dialect of this mechanism.
+pub fn sources(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::List<raw::Source>,
+    mechanism: &Mechanism,
+    place: &Place,
+) -> Vec<Source> {
+    if raw.is_empty() {
+        compiler
+            .report
+            .key(place, "an empty list of sources")
+            .expected("[ { header: Authorization, scheme: Bearer } ]");
+    }
+    let mut sources: Vec<Source> = Vec::new();
+    for (index, raw) in raw.entries() {
+        let place = place.index(index);
+        let Some(source) = source(compiler, raw, mechanism, &place) else { continue };
+        if sources.iter().any(|other| other.carrier == source.carrier) {
+            compiler.report.value(&place, "this source stands here for the second time");
+        }
+        sources.push(source);
+    }
+    sources
+}
+
+fn source(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::Source,
+    mechanism: &Mechanism,
+    place: &Place,
+) -> Option<Source> {
+    let written: Vec<(&str, &raw::NamesOrName)> =
+        [("header", &raw.header), ("query", &raw.query), ("cookie", &raw.cookie)]
+            .into_iter()
+            .filter_map(|(kind, names)| Some((kind, names.as_ref()?)))
+            .collect();
+    let [(kind, written)] = written.as_slice() else {
+        if !compiler.report.lost_something_in(place) {
+            compiler.report.value(place, "a source has one place").expected(ONE);
+        }
+        return None;
+    };
+    let (kind, written) = (*kind, *written);
+    if raw.scheme.is_some() && kind != "header" {
+        compiler
+            .report
+            .key(&place.key("scheme"), format!("a {kind} has no scheme"))
+            .hint("schemes such as Bearer belong to headers");
+    }
+    let place_of_names = place.key(kind);
+    let mut names = names(compiler, written, mechanism, &place_of_names)?;
+    check_names(compiler, kind, &names, &place_of_names)?;
+    let carrier = match kind {
+        "header" => {
+            lower(&mut names);
+            Carrier::Header { names, scheme: scheme(compiler, raw, place)? }
+        }
+        "query" => Carrier::Query { names },
+        _ => Carrier::Cookie { names },
+    };
+    Some(Source { carrier, shared: raw.shared.unwrap_or(false) })
+}
+
+fn scheme(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::Source,
+    place: &Place,
+) -> Option<Option<String>> {
+    let place = place.key("scheme");
+    match &raw.scheme {
+        None if compiler.report.was_removed(&place) => None,
+        None => Some(None),
+        Some(scheme) if is_token(scheme) => Some(Some(scheme.clone())),
+        Some(scheme) => {
+            compiler
+                .report
+                .value(&place, format!("`{scheme}` is no authentication scheme"))
+                .expected("one word, such as Bearer");
+            None
+        }
+    }
+}
+
+fn names(
+    compiler: &mut Compiler<'_, '_>,
+    written: &raw::NamesOrName,
+    mechanism: &Mechanism,
+    place: &Place,
+) -> Option<Names> {
+    match (mechanism, written) {
+        (Mechanism::Jwt(_), raw::NamesOrName::Name(name)) => {
+            Some(Names { proof: name.clone(), ..Names::default() })
+        }
+        (Mechanism::Jwt(_), raw::NamesOrName::Names(_)) => {
+            compiler
+                .report
+                .value(place, "a token has no names for its parts")
+                .expected("one name");
+            None
+        }
+        (Mechanism::Hmac(_), raw::NamesOrName::Name(_)) => {
+            compiler
+                .report
+                .value(place, "a hash alone proves nothing")
+                .expected("the names of the hash and of what it covers: { id: …, proof: … }");
+            None
+        }
+        (Mechanism::Hmac(rules), raw::NamesOrName::Names(written)) => {
+            let Some(proof) = written.proof.clone() else {
+                compiler.missing(place, "proof", "{ id: …, proof: … }");
+                return None;
+            };
+            let names = Names {
+                proof,
+                id: written.id.clone(),
+                email: written.email.clone(),
+                name: written.name.clone(),
+            };
+            covered(compiler, &rules.message, &names, place)?;
+            Some(names)
+        }
+    }
+}
+
+/// Every part of the message must be found beside the hash, and nothing else is proven.
+fn covered(
+    compiler: &mut Compiler<'_, '_>,
+    message: &[MessagePiece],
+    names: &Names,
+    place: &Place,
+) -> Option<()> {
+    let named = |field: HashField| match field {
+        HashField::Id => &names.id,
+        HashField::Email => &names.email,
+        HashField::Name => &names.name,
+    };
+    let mut sound = Some(());
+    let mut mentioned = Vec::new();
+    for piece in message {
+        let MessagePiece::Field(fields) = piece else { continue };
+        mentioned.extend_from_slice(fields);
+        let lost = fields.iter().any(|field| compiler.report.was_removed(&place.key(word(*field))));
+        if !lost && fields.iter().all(|field| named(*field).is_none()) {
+            let words: Vec<&str> = fields.iter().map(|field| word(*field)).collect();
+            compiler
+                .report
+                .key(place, format!("the hash covers `{}`, which is not named here", words.join("|")))
+                .expected(format!("{{ {}: …, proof: … }}", words.first().unwrap_or(&"id")));
+            sound = None;
+        }
+    }
+    for field in [HashField::Email, HashField::Name, HashField::Id] {
+        if named(field).is_some() && !mentioned.contains(&field) {
+            compiler
+                .report
+                .key(&place.key(word(field)), format!("the hash does not cover `{}`", word(field)))
+                .hint("what is not covered belongs under `unsigned: { fields: […] }`");
+            sound = None;
+        }
+    }
+    sound
+}
+
+fn word(field: HashField) -> &'static str {
+    match field {
+        HashField::Id => "id",
+        HashField::Email => "email",
+        HashField::Name => "name",
+    }
+}
+
+fn check_names(
+    compiler: &mut Compiler<'_, '_>,
+    kind: &str,
+    names: &Names,
+    place: &Place,
+) -> Option<()> {
+    let all = [Some(&names.proof), names.id.as_ref(), names.email.as_ref(), names.name.as_ref()];
+    for name in all.into_iter().flatten() {
+        let wrong = match kind {
+            "header" => header_problem(name),
+            "cookie" if !is_token(name) => Some("a cookie's name"),
+            "query" if name.is_empty() => Some("a parameter's name"),
+            _ => None,
+        };
+        if let Some(expected) = wrong {
+            compiler
+                .report
+                .value(place, format!("`{name}` cannot be looked for here"))
+                .expected(expected);
+            return None;
+        }
+    }
+    Some(())
+}
+
+fn header_problem(name: &str) -> Option<&'static str> {
+    let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+        return Some("a header's name");
+    };
+    let header = header.as_str();
+    if header == "cookie" {
+        return Some("{ cookie: NAME } for a cookie");
+    }
+    // Those are Countersign's own and are removed before anything is looked at.
+    let ours = header.replace(['_', '.'], "-").starts_with("countersign");
+    ours.then_some("a header that is not Countersign's own")
+}
+
+fn lower(names: &mut Names) {
+    names.proof.make_ascii_lowercase();
+    for name in [&mut names.id, &mut names.email, &mut names.name].into_iter().flatten() {
+        name.make_ascii_lowercase();
+    }
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+        })
+}

@@ -1,0 +1,177 @@
+//! One site, its keys, sources and routes.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{JwtLeeway, List, Mode, NamesOrName, OneOrMany, Time, Upstream};
+
+/// One chat backend and the people who may speak to it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Host names, `*.example.com` for any depth below. Absent: every other host.
+    pub hosts: Option<List<String>>,
+    /// The chat backend: `http://host:port`, `unix:/path`, a list of them, or a mapping.
+    #[schemars(required)]
+    pub upstream: Option<Upstream>,
+    /// How identity is signed: a built-in dialect (`countersign dialects`) or one of `dialects:`.
+    #[schemars(required)]
+    pub dialect: Option<String>,
+    /// Who is let through (default prefer).
+    pub mode: Option<Mode>,
+    /// The keys that verify; old and new side by side while rotating.
+    pub keys: Option<List<Key>>,
+    /// Whom tokens must be for: `aud`, or Amazon's widget id.
+    pub audience: Option<OneOrMany>,
+    /// Exceptions by path and method; the first match wins.
+    pub routes: Option<List<Route>>,
+    /// Where the credential is looked for, instead of the dialect's own places.
+    pub sources: Option<List<Source>>,
+    /// Where the id stands in a token, as a JSON pointer: `/attributes/memberID`.
+    pub id_claim: Option<String>,
+    /// Further claims that must be there: names or JSON pointers.
+    pub require_claims: Option<List<String>>,
+    /// What `iss` must equal.
+    pub issuer: Option<String>,
+    /// How far clocks may differ, instead of the dialect's own leeway.
+    pub leeway: Option<JwtLeeway>,
+    /// What becomes of identity fields without proof (default claim).
+    pub unsigned: Option<UnsignedWord>,
+    /// Leave the credential in the request (default false).
+    pub forward_credential: Option<bool>,
+    /// Origins whose pages may speak to the site: `https://www.acme.example`. Absent: any.
+    pub allowed_origins: Option<List<String>>,
+}
+
+/// A key that verifies: `secret` or `public_key`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// `[A-Za-z0-9._-]{1,64}`, unique in the site; tokens may name it as `kid`.
+    #[schemars(required, regex(pattern = r"^[A-Za-z0-9._-]{1,64}$"))]
+    pub id: Option<String>,
+    /// A shared secret.
+    pub secret: Option<Secret>,
+    /// A public key in PEM.
+    pub public_key: Option<PublicKey>,
+    /// The one algorithm; default by the key's type: secret HS256, RSA RS256, P-256 ES256,
+    /// P-384 ES384, Ed25519 EdDSA.
+    pub algorithm: Option<String>,
+    /// Proves nothing before this moment (RFC 3339).
+    pub not_before: Option<Time>,
+    /// Proves nothing from this moment on (RFC 3339).
+    pub not_after: Option<Time>,
+}
+
+/// A secret: `file`, `env` or `value`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Path, relative to the configuration; one trailing newline is dropped.
+    pub file: Option<String>,
+    /// Name of an environment variable, read at start.
+    pub env: Option<String>,
+    /// The secret itself.
+    pub value: Option<String>,
+    /// How the secret is written (default raw, or what the dialect says).
+    pub encoding: Option<SecretEncoding>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+/// How a secret is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretEncoding {
+    /// The bytes as they are.
+    Raw,
+    /// Standard base64.
+    Base64,
+    /// URL-safe base64.
+    Base64url,
+    /// Hexadecimal.
+    Hex,
+}
+
+/// A public key.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublicKey {
+    /// Path of a PEM file, relative to the configuration.
+    #[schemars(required)]
+    pub file: Option<String>,
+}
+
+/// A place where a request may carry the credential: `header`, `query` or `cookie`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// A header field.
+    pub header: Option<NamesOrName>,
+    /// A query parameter.
+    pub query: Option<NamesOrName>,
+    /// A cookie.
+    pub cookie: Option<NamesOrName>,
+    /// The authentication scheme before the credential: `Bearer`. Headers only.
+    pub scheme: Option<String>,
+    /// Others use this place too: a value without the dialect's shape is not looked at.
+    pub shared: Option<bool>,
+}
+
+/// The names of a hash and of what it covers, in one place.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceNames {
+    /// The hash.
+    #[schemars(required)]
+    pub proof: Option<String>,
+    /// The id.
+    pub id: Option<String>,
+    /// The email, where the message has one.
+    pub email: Option<String>,
+    /// The name, where the message has one.
+    pub name: Option<String>,
+}
+
+/// What differs for some paths.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// `*` is one segment, a final `/*` the rest: `/assets/*`.
+    #[schemars(required)]
+    pub path: Option<String>,
+    /// Which methods; absent: any.
+    pub methods: Option<List<String>>,
+    /// Instead of the site's mode.
+    pub mode: Option<Mode>,
+    /// Instead of the site's sources.
+    pub sources: Option<List<Source>>,
+    /// Instead of the site's setting.
+    pub unsigned: Option<UnsignedWord>,
+    /// Instead of the site's setting.
+    pub forward_credential: Option<bool>,
+    /// Instead of the site's origins.
+    pub allowed_origins: Option<List<String>>,
+}
+
+/// What becomes of identity fields without proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnsignedWord {
+    /// They are taken out and handed over as `Countersign-Claimed`.
+    Claim,
+    /// They stay where they are.
+    Keep,
+}
+
+/// Which backend gets the next request.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// Each in turn.
+    RoundRobin,
+}

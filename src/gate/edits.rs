@@ -1,0 +1,120 @@
+//! Changes to a request's head, as data.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::spent::Rewritten;
+
+/// Changes to a request's head: pure data, safe to apply more than once. Applied in the
+/// order of its members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// The new origin-form target, if it changes.
+    pub target: Option<String>,
+    /// Header fields to remove, every occurrence.
+    pub remove: Vec<HeaderName>,
+    /// Header fields to set, replacing every occurrence. Applied after `remove`.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Header fields to append: what stays of fields that occur several times. Applied
+    /// last; every name here is in `remove` too, and in none of `set`.
+    pub append: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Edits {
+    /// Applies the changes to header fields. A server with a header map of its own does
+    /// the same with that.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &self.set {
+            headers.insert(name.clone(), value.clone());
+        }
+        for (name, value) in &self.append {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+
+    /// Removes those of a field's values that are not kept.
+    pub(super) fn retain(
+        &mut self,
+        headers: &HeaderMap,
+        name: &HeaderName,
+        mut keep: impl FnMut(&HeaderValue) -> bool,
+    ) {
+        self.rewrite(
+            headers,
+            name,
+            |value| {
+                if keep(value) { Rewritten::Same } else { Rewritten::Gone }
+            },
+        );
+    }
+
+    /// Rewrites each of a field's values.
+    pub(super) fn rewrite(
+        &mut self,
+        headers: &HeaderMap,
+        name: &HeaderName,
+        mut rewrite: impl FnMut(&HeaderValue) -> Rewritten,
+    ) {
+        // Two sources may name one field: the second looks at what the first left.
+        let earlier = self.remove.contains(name);
+        let values: Vec<HeaderValue> = if earlier {
+            let (own, others) = std::mem::take(&mut self.append)
+                .into_iter()
+                .partition::<Vec<_>, _>(|(appended, _)| appended == name);
+            self.append = others;
+            own.into_iter().map(|(_, value)| value).collect()
+        } else {
+            headers.get_all(name).iter().cloned().collect()
+        };
+        let mut changed = false;
+        let mut rest = Vec::new();
+        for value in values {
+            match rewrite(&value) {
+                Rewritten::Same => rest.push(value),
+                Rewritten::Gone => changed = true,
+                Rewritten::Other(other) => {
+                    changed = true;
+                    rest.push(other);
+                }
+            }
+        }
+        if !changed && !earlier {
+            return;
+        }
+        if !earlier {
+            self.remove.push(name.clone());
+        }
+        self.append.extend(rest.into_iter().map(|value| (name.clone(), value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::{applied, headers};
+    use http::header::AUTHORIZATION;
+
+    #[test]
+    fn two_rewrites_of_one_field_add_up_and_applying_twice_changes_nothing() {
+        let inbound =
+            headers(&[("authorization", "a"), ("authorization", "b"), ("authorization", "c")]);
+        let mut edits = Edits::default();
+        edits.retain(&inbound, &AUTHORIZATION, |value| value != "a");
+        edits.retain(&inbound, &AUTHORIZATION, |value| value != "c");
+        assert_eq!(applied(&edits, &inbound), [("authorization".into(), "b".into())]);
+        let mut twice = inbound;
+        edits.apply(&mut twice);
+        edits.apply(&mut twice);
+        assert_eq!(twice, headers(&[("authorization", "b")]));
+    }
+
+    #[test]
+    fn what_is_kept_whole_is_not_touched() {
+        let inbound = headers(&[("authorization", "a")]);
+        let mut edits = Edits::default();
+        edits.retain(&inbound, &AUTHORIZATION, |_| true);
+        assert_eq!(edits, Edits::default());
+    }
+}

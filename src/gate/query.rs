@@ -1,0 +1,122 @@
+//! Query parameters: read as a form is decoded, edited byte for byte.
+//!
+//! Names and values are percent-decoded and `+` is a space, as every form parser has it
+//! (WHATWG URL §5.1); bytes that are no UTF-8 become U+FFFD and so match nothing. Tokens
+//! contain no `+`; an id or name that does must be sent as `%2B`, as for any backend.
+
+use std::borrow::Cow;
+
+/// One `name=value` of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter<'q> {
+    /// As it stands in the query.
+    pub raw: &'q str,
+    name: &'q str,
+    value: &'q str,
+}
+
+impl<'q> Parameter<'q> {
+    /// Reads one piece of a query; without `=` the value is empty.
+    pub fn read(raw: &'q str) -> Self {
+        let (name, value) = raw.split_once('=').unwrap_or((raw, ""));
+        Self { raw, name, value }
+    }
+
+    /// The name, decoded.
+    pub fn name(&self) -> Cow<'q, str> {
+        decoded(self.name)
+    }
+
+    /// The value, decoded.
+    pub fn value(&self) -> Cow<'q, str> {
+        decoded(self.value)
+    }
+}
+
+/// The parameters of a query (without its `?`), in order.
+pub fn parameters(query: &str) -> impl Iterator<Item = Parameter<'_>> {
+    query.split('&').filter(|raw| !raw.is_empty()).map(Parameter::read)
+}
+
+fn decoded(raw: &str) -> Cow<'_, str> {
+    if !raw.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(raw);
+    }
+    let spaced = raw.replace('+', " ");
+    Cow::Owned(percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+}
+
+/// What becomes of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays as it is.
+    Keep,
+    /// It goes, with its `&`.
+    Cut,
+    /// Only this stays of it.
+    Shorten(String),
+}
+
+/// The query without what is cut, every other byte as it was. `None`: nothing changes.
+/// Empty: nothing is left, and the `?` should go too.
+pub fn edited(query: &str, mut judge: impl FnMut(&Parameter<'_>) -> Fate) -> Option<String> {
+    let mut kept: Vec<Cow<'_, str>> = Vec::new();
+    let mut changed = false;
+    for raw in query.split('&') {
+        let fate = if raw.is_empty() { Fate::Keep } else { judge(&Parameter::read(raw)) };
+        changed |= fate != Fate::Keep;
+        match fate {
+            Fate::Keep => kept.push(Cow::Borrowed(raw)),
+            Fate::Cut => {}
+            Fate::Shorten(rest) => kept.push(Cow::Owned(rest)),
+        }
+    }
+    if !changed {
+        return None;
+    }
+    let anything = kept.iter().any(|raw| !raw.is_empty());
+    Some(if anything { kept.join("&") } else { String::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_read_as_forms_are() {
+        for (raw, name, value) in [
+            ("a=b", "a", "b"),
+            ("a", "a", ""),
+            ("a=b=c", "a", "b=c"),
+            ("user%5Fid=u+1%2B", "user_id", "u 1+"),
+            ("%75ser_id=Kr%C5%ABmi%C5%86a", "user_id", "Krūmiņa"),
+            ("a=%zz%", "a", "%zz%"),
+            ("a=%ff", "a", "\u{fffd}"),
+            ("=x", "", "x"),
+        ] {
+            let parameter = Parameter::read(raw);
+            assert_eq!((&*parameter.name(), &*parameter.value()), (name, value), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_stays_stays_byte_for_byte() {
+        for (query, expected) in [
+            ("jwt=x", Some("")),
+            ("jwt=x&a=%7e+%2B", Some("a=%7e+%2B")),
+            ("a=1&jwt=x", Some("a=1")),
+            ("a=1&jwt=x&b=2", Some("a=1&b=2")),
+            ("a=1&jwt=x&jwt=y&b=2", Some("a=1&b=2")),
+            ("a=1&&jwt=x&b", Some("a=1&&b")),
+            ("a=1&j%77t=x", Some("a=1")),
+            ("&jwt=x&", Some("")),
+            ("jwt", Some("")),
+            ("a=jwt&xjwt=1&jwtx=2&JWT=3", None),
+            ("a=1&&b=2&", None),
+            ("", None),
+        ] {
+            let cut = |p: &Parameter<'_>| if p.name() == "jwt" { Fate::Cut } else { Fate::Keep };
+            assert_eq!(edited(query, cut).as_deref(), expected, "{query}");
+        }
+    }
+}

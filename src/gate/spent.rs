@@ -1,0 +1,224 @@
+//! A spent credential leaves the request: header, cookie, query and `Referer`.
+//!
+//! Only what counts as a credential goes. Another `Authorization` field, another scheme,
+//! an empty cookie, the id beside a hash stay as they came. From `Referer` every parameter
+//! of a credential's name is cut, whatever its value: the page that sent it may have been
+//! opened with an older token.
+
+use http::{HeaderName, HeaderValue, header};
+
+use super::query::{self, Fate, Parameter};
+use super::source::{self, Found, names, text};
+use super::{Edits, RequestView};
+use crate::dialect::{Carrier, Source};
+
+/// What is to be removed.
+pub(super) struct Spent<'s> {
+    sources: &'s [Source],
+    proof: &'s str,
+    has_shape: &'s dyn Fn(&str) -> bool,
+}
+
+impl<'s> Spent<'s> {
+    /// The credential that was found, in every place that holds it. If it was ambiguous,
+    /// so are all of them.
+    pub fn new(
+        sources: &'s [Source],
+        found: &'s Found<'_>,
+        has_shape: &'s dyn Fn(&str) -> bool,
+    ) -> Option<Self> {
+        found.proof().map(|proof| Self { sources, proof, has_shape })
+    }
+
+    /// Whether a value in a source's place is a credential.
+    fn counts(&self, source: &Source, value: &str) -> bool {
+        !value.is_empty() && (value == self.proof || !source.shared || (self.has_shape)(value))
+    }
+
+    /// Whether a query parameter is one.
+    pub fn is_parameter(&self, parameter: &Parameter<'_>) -> bool {
+        let name = parameter.name();
+        self.sources.iter().any(|source| {
+            matches!(&source.carrier, Carrier::Query { names } if names.proof == *name)
+                && self.counts(source, &parameter.value())
+        })
+    }
+
+    /// Takes it out of headers and cookies.
+    pub fn leave_headers(&self, request: &RequestView<'_>, edits: &mut Edits) {
+        for source in self.sources {
+            let Carrier::Header { names, .. } = &source.carrier else { continue };
+            let Ok(name) = HeaderName::try_from(&names.proof) else { continue };
+            edits.retain(request.headers, &name, |value| {
+                !source::unschemed(text(value), source)
+                    .is_some_and(|value| self.counts(source, &value))
+            });
+        }
+        self.leave_cookies(request, edits);
+    }
+
+    fn leave_cookies(&self, request: &RequestView<'_>, edits: &mut Edits) {
+        let spent = |cookie: &source::CookiePair<'_>| {
+            self.sources.iter().any(|source| {
+                matches!(&source.carrier, Carrier::Cookie { names } if names.proof.as_bytes() == cookie.name)
+                    && self.counts(source, &String::from_utf8_lossy(cookie.value))
+            })
+        };
+        edits.rewrite(request.headers, &header::COOKIE, |field| {
+            if !source::cookies(field).any(|cookie| spent(&cookie)) {
+                return Rewritten::Same;
+            }
+            let rest = source::cookies(field).filter(|c| !spent(c) && !c.raw.is_empty());
+            let rest: Vec<&[u8]> = rest.map(|cookie| cookie.raw).collect();
+            Rewritten::from_bytes(rest.join(&b"; "[..]))
+        });
+    }
+}
+
+/// What becomes of one header field.
+pub(super) enum Rewritten {
+    /// It stays.
+    Same,
+    /// It goes.
+    Gone,
+    /// It reads so.
+    Other(HeaderValue),
+}
+
+impl Rewritten {
+    fn from_bytes(value: Vec<u8>) -> Self {
+        if value.is_empty() {
+            return Self::Gone;
+        }
+        HeaderValue::try_from(value).map_or(Self::Gone, Self::Other)
+    }
+}
+
+/// Cuts every credential parameter out of `Referer`, all other bytes as they were. One
+/// that is no UTF-8, which no browser sends, goes whole.
+pub(super) fn leave_referer(request: &RequestView<'_>, sources: &[Source], edits: &mut Edits) {
+    if !request.headers.contains_key(header::REFERER) {
+        return;
+    }
+    let is_credential = |parameter: &Parameter<'_>| {
+        let name = parameter.name();
+        let in_query = |source: &&Source| matches!(source.carrier, Carrier::Query { .. });
+        sources.iter().filter(in_query).any(|source| names(&source.carrier).proof == *name)
+    };
+    edits.rewrite(request.headers, &header::REFERER, |field| {
+        let Ok(url) = std::str::from_utf8(field.as_bytes()) else { return Rewritten::Gone };
+        let (before, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+        let Some((page, query)) = before.split_once('?') else { return Rewritten::Same };
+        let cut = |parameter: &Parameter<'_>| {
+            if is_credential(parameter) { Fate::Cut } else { Fate::Keep }
+        };
+        match query::edited(query, cut) {
+            None => Rewritten::Same,
+            Some(rest) if rest.is_empty() => {
+                Rewritten::from_bytes(format!("{page}{fragment}").into_bytes())
+            }
+            Some(rest) => Rewritten::from_bytes(format!("{page}?{rest}{fragment}").into_bytes()),
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::{applied, hash_dialect, headers, token_dialect, view};
+
+    fn without_spent(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let headers = headers(fields);
+        let dialect = token_dialect();
+        let request = view(&headers, "/");
+        let shape = |value: &str| value.starts_with("ey");
+        let found = source::find(&request, &dialect.sources, &dialect.mechanism, &shape);
+        let mut edits = Edits::default();
+        if let Some(spent) = Spent::new(&dialect.sources, &found, &shape) {
+            spent.leave_headers(&request, &mut edits);
+        }
+        leave_referer(&request, &dialect.sources, &mut edits);
+        applied(&edits, &headers)
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn only_the_credential_leaves_the_headers() {
+        for (fields, expected) in [
+            (&[("authorization", "Bearer ey1")][..], &[][..]),
+            (
+                &[("authorization", "Basic abc"), ("authorization", "Bearer ey1")],
+                &[("authorization", "Basic abc")],
+            ),
+            (
+                &[("authorization", "Bearer theirs"), ("authorization", "Bearer ey1")],
+                &[("authorization", "Bearer theirs")],
+            ),
+            (&[("authorization", "Bearer theirs")], &[("authorization", "Bearer theirs")]),
+            // Ambiguous: both go.
+            (&[("authorization", "Bearer ey1"), ("authorization", "bearer ey2")], &[]),
+        ] {
+            assert_eq!(without_spent(fields), pairs(expected), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_credential_leaves_the_cookies() {
+        for (fields, expected) in [
+            (&[("cookie", "countersign_jwt=ey1")][..], &[][..]),
+            (&[("cookie", "a=1; countersign_jwt=ey1; b=\"2\"")], &[("cookie", "a=1; b=\"2\"")]),
+            (&[("cookie", "countersign_jwt=\"ey1\";a=1")], &[("cookie", "a=1")]),
+            (
+                &[("cookie", "a=1"), ("cookie", "countersign_jwt=ey1"), ("cookie", "b=2;c=3")],
+                &[("cookie", "a=1"), ("cookie", "b=2;c=3")],
+            ),
+            (
+                &[("cookie", "countersign_jwt=; a=1;countersign_jwt=ey1")],
+                &[("cookie", "countersign_jwt=; a=1")],
+            ),
+            (&[("cookie", "a=1;  b=2")], &[("cookie", "a=1;  b=2")]),
+        ] {
+            assert_eq!(without_spent(fields), pairs(expected), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_credential_parameter_is_cut_out_of_the_referer() {
+        for (referer, expected) in [
+            ("https://a.example/p?jwt=old", "https://a.example/p"),
+            ("https://a.example/p?a=%7e&jwt=old&b=+#top", "https://a.example/p?a=%7e&b=+#top"),
+            ("https://a.example/p?jwt=#jwt=1", "https://a.example/p#jwt=1"),
+            ("https://a.example/p?a=1", "https://a.example/p?a=1"),
+            ("https://a.example/jwt=1", "https://a.example/jwt=1"),
+            ("https://a.example/p#x?jwt=1", "https://a.example/p#x?jwt=1"),
+            ("https://a.example/p?%6Awt=1", "https://a.example/p"),
+        ] {
+            let left = without_spent(&[("referer", referer)]);
+            assert_eq!(left, pairs(&[("referer", expected)]), "{referer}");
+        }
+    }
+
+    #[test]
+    fn of_a_hash_only_the_hash_leaves() {
+        let headers = headers(&[
+            ("x-user-id", "u1"),
+            ("x-identifier-hash", "h1"),
+            ("referer", "https://a.example/?user_id=u1&identifier_hash=h1"),
+        ]);
+        let dialect = hash_dialect();
+        let request = view(&headers, "/?user_id=u1&identifier_hash=h1");
+        let found = source::find(&request, &dialect.sources, &dialect.mechanism, &|_| true);
+        let mut edits = Edits::default();
+        let spent = Spent::new(&dialect.sources, &found, &|_| true).unwrap();
+        spent.leave_headers(&request, &mut edits);
+        leave_referer(&request, &dialect.sources, &mut edits);
+        let expected = [("x-user-id", "u1"), ("referer", "https://a.example/?user_id=u1")];
+        assert_eq!(applied(&edits, &headers), pairs(&expected));
+        assert!(spent.is_parameter(&Parameter::read("identifier_hash=h1")));
+        assert!(!spent.is_parameter(&Parameter::read("user_id=u1")));
+        assert!(!spent.is_parameter(&Parameter::read("identifier_hash=")));
+    }
+}
