@@ -13,7 +13,7 @@ use super::exit;
 use crate::clock::UnixTime;
 use crate::config;
 use crate::dialect::keyring::KeyState;
-use crate::dialect::sign::{SigningKey, Subject, sign};
+use crate::dialect::sign::{SignError, Signed, SigningKey, Subject, sign};
 use crate::dialect::{Carrier, Dialect, Key, Keyring};
 use crate::plan::{Plan, Site};
 
@@ -123,7 +123,7 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
         }
         None => None,
     };
-    let key = key(&site.keyring, args.key.as_deref(), private.is_some(), now)?;
+    let keys = keys(&site.keyring, args.key.as_deref(), private.is_some(), now)?;
     let strings = args.attributes.iter().cloned();
     let subject = Subject {
         id: args.id.clone(),
@@ -131,9 +131,23 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
         email: args.email.clone(),
         attributes: strings.map(|(name, value)| (name, value.into())).collect(),
     };
-    let signing = SigningKey { key, private_pem: private.as_deref() };
-    let signed = sign(&site.dialect, signing, &subject, now, args.ttl)
-        .map_err(|error| format!("{error}{}", private_key_hint(key, private.is_some())))?;
+    let attempt = |key: &&Arc<Key>| {
+        let signing = SigningKey { key, private_pem: private.as_deref() };
+        sign(&site.dialect, signing, &subject, now, args.ttl)
+    };
+    // A private key says no id: it belongs to the key that verifies what it signs.
+    let mut attempts: Vec<_> = keys.iter().map(attempt).collect();
+    let faultless =
+        |signed: &Result<Signed, _>| signed.as_ref().is_ok_and(|signed| signed.warnings.is_empty());
+    let best = attempts
+        .iter()
+        .position(faultless)
+        .or_else(|| attempts.iter().position(Result::is_ok))
+        .unwrap_or(0);
+    let signed = attempts.swap_remove(best).map_err(|error| match error {
+        SignError::NeedsPrivateKey(_) => format!("{error} (--private-key FILE)"),
+        _ => error.to_string(),
+    })?;
     let text = match &args.curl {
         Some(url) => curl(&site.dialect, &signed.credential, &subject, url)?,
         None => signed.credential,
@@ -141,30 +155,25 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
     Ok((text, signed.warnings))
 }
 
-fn private_key_hint(key: &Key, given: bool) -> &'static str {
-    if key.algorithm().is_symmetric() || given { "" } else { " (--private-key FILE)" }
-}
-
-/// The key that was asked for, or the first in force that can sign with what is given.
-fn key<'k>(
+/// The key that was asked for, or all that can sign with what is given, those in force
+/// first. Never none.
+fn keys<'k>(
     keyring: &'k Keyring,
     id: Option<&str>,
     private: bool,
     now: UnixTime,
-) -> Result<&'k Arc<Key>, String> {
-    let keys = keyring.keys();
+) -> Result<Vec<&'k Arc<Key>>, String> {
+    let all = keyring.keys();
+    let first = all.first().ok_or("the site has no keys")?;
     if let Some(id) = id {
-        let ids = || keys.iter().map(|key| &**key.id()).collect::<Vec<_>>().join(", ");
-        return keyring
-            .get(id)
-            .ok_or_else(|| format!("the site has no key `{id}`; its keys are: {}", ids()));
+        let ids = || all.iter().map(|key| &**key.id()).collect::<Vec<_>>().join(", ");
+        let unknown = || format!("the site has no key `{id}`; its keys are: {}", ids());
+        return keyring.get(id).map(|key| vec![key]).ok_or_else(unknown);
     }
-    let mut able = keys.iter().filter(|key| key.algorithm().is_symmetric() != private);
-    able.clone()
-        .find(|key| key.state(now) == KeyState::Active)
-        .or_else(|| able.next())
-        .or_else(|| keys.first())
-        .ok_or_else(|| "the site has no keys".to_owned())
+    let mut able: Vec<_> =
+        all.iter().filter(|key| key.algorithm().is_symmetric() != private).collect();
+    able.sort_by_key(|key| key.state(now) != KeyState::Active);
+    Ok(if able.is_empty() { vec![first] } else { able })
 }
 
 /// One `curl` command that presents the credential through the dialect's first carrier,
@@ -300,20 +309,23 @@ mod tests {
     }
 
     #[test]
-    fn the_first_key_that_can_sign_is_taken() {
+    fn keys_that_can_sign_are_tried_in_force_first() {
         let public = fresh::pair(Algorithm::EdDSA).unwrap().public;
         let lapsed = secret("old", Algorithm::HS256, "x").with_window(None, Some(NOW));
-        let keys = ring([
+        let keyring = ring([
             Key::public_pem("pub", None, public.as_bytes()).unwrap(),
             lapsed,
             secret("new", Algorithm::HS256, "x"),
         ]);
-        let chosen = |id, private| key(&keys, id, private, NOW).map(|key| key.id().to_string());
-        assert_eq!(chosen(None, false).unwrap(), "new");
+        let chosen = |id, private| {
+            let ids = |keys: Vec<&Arc<Key>>| keys.iter().map(|key| key.id().to_string()).collect();
+            keys(&keyring, id, private, NOW).map(ids).map(|ids: Vec<_>| ids.join(" "))
+        };
+        assert_eq!(chosen(None, false).unwrap(), "new old");
         assert_eq!(chosen(None, true).unwrap(), "pub");
         assert_eq!(chosen(Some("old"), false).unwrap(), "old");
         let error = chosen(Some("gone"), false).unwrap_err();
         assert!(error.contains("pub, old, new"), "{error}");
-        assert!(key(&ring([]), None, false, NOW).is_err());
+        assert!(keys(&ring([]), None, false, NOW).is_err());
     }
 }

@@ -212,9 +212,8 @@ impl Walk {
             }
             Event::Alias(anchor) => {
                 let target = self.anchors.get(&anchor).copied();
-                let closed = target.filter(|target| {
-                    self.marks.nodes.get(*target).is_some_and(|node| !node.open)
-                });
+                let closed = target
+                    .filter(|target| self.marks.nodes.get(*target).is_some_and(|node| !node.open));
                 match closed {
                     Some(target) => self.place(target, None, at, problems)?,
                     None => {
@@ -317,24 +316,26 @@ impl Walk {
         match &mut parent.kind {
             Kind::Scalar { .. } => {}
             Kind::List(entries) => entries.push(node),
-            Kind::Map { members, key } => match (key.take(), text) {
-                (Some((key, key_at)), _) => {
-                    if members.iter().any(|member| member.key == key) {
-                        let what = format!("`{key}` stands here twice");
-                        let mut problem = Problem::new(what).at(Some(key_at));
-                        problem.hint("keep one of them");
-                        problems.push(problem);
-                    } else {
-                        members.push(Member { key, key_at, value: node });
+            Kind::Map { members, key } => {
+                match (key.take(), text) {
+                    (Some((key, key_at)), _) => {
+                        if members.iter().any(|member| member.key == key) {
+                            let what = format!("`{key}` stands here twice");
+                            let mut problem = Problem::new(what).at(Some(key_at));
+                            problem.hint("keep one of them");
+                            problems.push(problem);
+                        } else {
+                            members.push(Member { key, key_at, value: node });
+                        }
+                    }
+                    (None, Some(text)) => *key = Some((text.to_owned(), at)),
+                    (None, None) => {
+                        let mut problem = Problem::new("this key is not plain text").at(Some(at));
+                        problem.hint("write `key: value`; a value with `{`, `[` or `*` in front needs quotes");
+                        return Err(problem);
                     }
                 }
-                (None, Some(text)) => *key = Some((text.to_owned(), at)),
-                (None, None) => {
-                    let mut problem = Problem::new("this key is not plain text").at(Some(at));
-                    problem.hint("write `key: value`; a value with `{`, `[` or `*` in front needs quotes");
-                    return Err(problem);
-                }
-            },
+            }
         }
         Ok(())
     }

@@ -240,8 +240,8 @@ fn sample(bytes: &[u8]) -> Option<&'static str> {
 
 fn decode(bytes: &[u8], encoding: SecretEncoding) -> Option<Vec<u8>> {
     let base64 = |alphabet: &alphabet::Alphabet| {
-        let lenient = GeneralPurposeConfig::new()
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let lenient =
+            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
         GeneralPurpose::new(alphabet, lenient).decode(bytes).ok()
     };
     match encoding {
@@ -255,10 +255,7 @@ fn decode(bytes: &[u8], encoding: SecretEncoding) -> Option<Vec<u8>> {
 fn hex(bytes: &[u8]) -> Option<Vec<u8>> {
     let (pairs, []) = bytes.as_chunks::<2>() else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
-    pairs
-        .iter()
-        .map(|[high, low]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok())
-        .collect()
+    pairs.iter().map(|[high, low]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()).collect()
 }
 
 fn name_of(encoding: SecretEncoding) -> &'static str {
