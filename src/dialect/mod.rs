@@ -119,6 +119,7 @@ pub struct Hash<'a> {
 
 /// The closed set of ways to prove.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a site, and never moved by a request")]
 pub enum Mechanism {
     /// A signed token.
     Jwt(JwtRules),
