@@ -13,7 +13,7 @@ use super::place::{Mark, Marks, syntax};
 use super::problem::Problem;
 
 /// A longer file is no configuration.
-pub const MAX_BYTES: u64 = 1024 * 1024;
+pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A configuration as it was typed.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub fn read(path: &Path) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Problem::new("larger than 1 MiB: not a configuration"));
+        return Err(Problem::new("larger than 4 MiB: not a configuration"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
@@ -175,9 +175,44 @@ mod tests {
     #[test]
     fn no_text_whatever_makes_it_panic() {
         let pieces = [
-            "a", ":", " ", "\n", "- ", "? ", "[", "]", "{", "}", ",", "&x ", "*x", "!!str ", "!t ",
-            "|", ">", "|2-\n", "'", "\"", "#", "%YAML 1.2\n", "---\n", "...\n", "\t", "\u{feff}",
-            "\u{0}", "é", "\\", "~", "<<: ", "\r\n", "\u{85}", "\u{2028}", "@", "`", "0x1F", ".inf",
+            "a",
+            ":",
+            " ",
+            "\n",
+            "- ",
+            "? ",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            "&x ",
+            "*x",
+            "!!str ",
+            "!t ",
+            "|",
+            ">",
+            "|2-\n",
+            "'",
+            "\"",
+            "#",
+            "%YAML 1.2\n",
+            "---\n",
+            "...\n",
+            "\t",
+            "\u{feff}",
+            "\u{0}",
+            "é",
+            "\\",
+            "~",
+            "<<: ",
+            "\r\n",
+            "\u{85}",
+            "\u{2028}",
+            "@",
+            "`",
+            "0x1F",
+            ".inf",
         ];
         let mut seed = 0x9E37_79B9_7F4A_7C15;
         for _ in 0..20_000 {
@@ -192,11 +227,11 @@ mod tests {
     #[test]
     fn a_mebibyte_of_garbage_is_refused_in_good_time() {
         let mut seed = 42;
-        let noise: String = (0..1 << 20)
-            .map(|_| char::from(32 + (noise(&mut seed) % 95) as u8))
-            .collect();
+        let noise: String =
+            (0..1 << 20).map(|_| char::from(32 + (noise(&mut seed) % 95) as u8)).collect();
         assert!(parse(&noise, &mut Vec::new()).is_err());
-        for piece in ["a: b\n", "- ", "[", "{a: ", "? ", "a", "\"", "|\n ", "a:\n", "- a\n", "&a "] {
+        for piece in ["a: b\n", "- ", "[", "{a: ", "? ", "a", "\"", "|\n ", "a:\n", "- a\n", "&a "]
+        {
             let text = piece.repeat((1 << 20) / piece.len());
             let begun = std::time::Instant::now();
             let _ = parse(&text, &mut Vec::new());

@@ -40,7 +40,11 @@ const LATER: &[(&str, Extent, &str)] = &[
     ("sites.*.routes.*.sources.*.json", Whole, "credentials in bodies"),
     ("sites.*.routes.*.sources.*.form", Whole, "credentials in bodies"),
     ("sites.*.routes.*.sources.*.multipart", Whole, "credentials in bodies"),
-    ("sites.*.routes.*.sources.*.websocket_protocol", Whole, "credentials in WebSocket subprotocols"),
+    (
+        "sites.*.routes.*.sources.*.websocket_protocol",
+        Whole,
+        "credentials in WebSocket subprotocols",
+    ),
     ("sites.*.routes.*.body_limit", Member, "inspection of bodies"),
     ("sites.*.routes.*.frame_ancestors", Member, "framing rules"),
     ("sites.*.routes.*.refuse_upgrade", Member, "refusing an upgrade with a close code"),

@@ -7,6 +7,7 @@
 //! configuration has no use for (several documents, tags, keys that are not text).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
@@ -15,7 +16,7 @@ use super::problem::Problem;
 /// Nested deeper than this, a document is no configuration.
 const MAX_DEPTH: usize = 48;
 /// More values than this, aliases expanded, are no configuration either.
-const MAX_VALUES: usize = 100_000;
+const MAX_VALUES: usize = 1_000_000;
 
 /// Line and column, both from 1, counted in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,12 +101,11 @@ struct Node {
 enum Kind {
     Scalar { written: bool },
     List(Vec<usize>),
-    Map { members: Vec<Member>, key: Option<(String, Mark)> },
+    Map { members: HashMap<String, Member>, key: Option<(String, Mark)> },
 }
 
 #[derive(Debug)]
 struct Member {
-    key: String,
     key_at: Mark,
     value: usize,
 }
@@ -143,9 +143,7 @@ impl Marks {
         for step in &place.0 {
             let (key_at, child) = match (step, &node.kind) {
                 (Step::Key(name), Kind::Map { members, .. }) => {
-                    let Some(member) = members.iter().find(|member| member.key == *name) else {
-                        break;
-                    };
+                    let Some(member) = members.get(name) else { break };
                     (Some(member.key_at), member.value)
                 }
                 (Step::Index(index), Kind::List(entries)) => match entries.get(*index) {
@@ -187,6 +185,7 @@ impl Walk {
         for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(|error| {
                 let at = Mark { line: error.marker().line(), column: error.marker().col() + 1 };
+                let at = tab(text, at).filter(|_| error.info().contains("tab")).unwrap_or(at);
                 syntax(error.info(), at)
             })?;
             self.event(event, span, problems)?;
@@ -212,9 +211,8 @@ impl Walk {
             }
             Event::Alias(anchor) => {
                 let target = self.anchors.get(&anchor).copied();
-                let closed = target.filter(|target| {
-                    self.marks.nodes.get(*target).is_some_and(|node| !node.open)
-                });
+                let closed = target
+                    .filter(|target| self.marks.nodes.get(*target).is_some_and(|node| !node.open));
                 match closed {
                     Some(target) => self.place(target, None, at, problems)?,
                     None => {
@@ -229,7 +227,7 @@ impl Walk {
                 if empty && self.in_list() {
                     let mut problem = Problem::new("an empty list entry").at(Some(at));
                     problem.hint("remove it, or write its value");
-                    problems.push(problem);
+                    note(problems, problem);
                 }
                 let written = span.start.index() < span.end.index();
                 let node = self.node(Kind::Scalar { written }, at, false, anchor);
@@ -241,7 +239,7 @@ impl Walk {
             }
             Event::MappingStart(anchor, tag) => {
                 no_tag(tag.as_deref(), at)?;
-                let kind = Kind::Map { members: Vec::new(), key: None };
+                let kind = Kind::Map { members: HashMap::new(), key: None };
                 self.start(kind, at, anchor, problems)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(at)?,
@@ -286,7 +284,7 @@ impl Walk {
         let children: Vec<usize> = match &node.kind {
             Kind::Scalar { .. } => Vec::new(),
             Kind::List(entries) => entries.clone(),
-            Kind::Map { members, .. } => members.iter().map(|member| member.value).collect(),
+            Kind::Map { members, .. } => members.values().map(|member| member.value).collect(),
         };
         let sizes = children.iter().filter_map(|child| self.marks.nodes.get(*child));
         let size = sizes.fold(1usize, |sum, child| sum.saturating_add(child.size));
@@ -317,26 +315,36 @@ impl Walk {
         match &mut parent.kind {
             Kind::Scalar { .. } => {}
             Kind::List(entries) => entries.push(node),
-            Kind::Map { members, key } => match (key.take(), text) {
-                (Some((key, key_at)), _) => {
-                    if members.iter().any(|member| member.key == key) {
-                        let what = format!("`{key}` stands here twice");
-                        let mut problem = Problem::new(what).at(Some(key_at));
-                        problem.hint("keep one of them");
-                        problems.push(problem);
-                    } else {
-                        members.push(Member { key, key_at, value: node });
+            Kind::Map { members, key } => {
+                match (key.take(), text) {
+                    (Some((key, key_at)), _) => match members.entry(key) {
+                        Entry::Occupied(first) => {
+                            let what = format!("`{}` stands here twice", first.key());
+                            let mut problem = Problem::new(what).at(Some(key_at));
+                            problem.hint("keep one of them");
+                            note(problems, problem);
+                        }
+                        Entry::Vacant(free) => {
+                            free.insert(Member { key_at, value: node });
+                        }
+                    },
+                    (None, Some(text)) => *key = Some((text.to_owned(), at)),
+                    (None, None) => {
+                        let mut problem = Problem::new("this key is not plain text").at(Some(at));
+                        problem.hint("write `key: value`; a value with `{`, `[` or `*` in front needs quotes");
+                        return Err(problem);
                     }
                 }
-                (None, Some(text)) => *key = Some((text.to_owned(), at)),
-                (None, None) => {
-                    let mut problem = Problem::new("this key is not plain text").at(Some(at));
-                    problem.hint("write `key: value`; a value with `{`, `[` or `*` in front needs quotes");
-                    return Err(problem);
-                }
-            },
+            }
         }
         Ok(())
+    }
+}
+
+/// Nobody reads on after so many.
+fn note(problems: &mut Vec<Problem>, problem: Problem) {
+    if problems.len() <= super::problem::MAX_PROBLEMS {
+        problems.push(problem);
     }
 }
 
@@ -349,6 +357,17 @@ fn no_tag(tag: Option<&saphyr_parser::Tag>, at: Mark) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
+}
+
+/// The tab that indents a line at or after a place: the parser notices it, but points to
+/// where the value before it began.
+fn tab(text: &str, from: Mark) -> Option<Mark> {
+    let behind = text.lines().enumerate().skip(from.line.saturating_sub(1));
+    behind.into_iter().find_map(|(index, line)| {
+        let indent = line.chars().take_while(|c| c.is_whitespace());
+        let column = indent.enumerate().find(|(_, c)| *c == '\t')?.0 + 1;
+        Some(Mark { line: index + 1, column })
+    })
 }
 
 /// A problem of YAML itself.

@@ -121,8 +121,13 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
         }
     } else if let Some(rest) = message.strip_prefix("unknown variant ") {
         let (word, known) = quoted(rest);
-        let hint = nearest(&word, known.iter().copied()).map(|word| format!("did you mean `{word}`?"));
-        let problem = report.value(place, format!("`{word}` is not known here"));
+        let what = match is_secret(place) {
+            true => "this word is not known here".to_owned(),
+            false => format!("`{word}` is not known here"),
+        };
+        let hint =
+            nearest(&word, known.iter().copied()).map(|word| format!("did you mean `{word}`?"));
+        let problem = report.value(place, what);
         problem.expected(known.join(", "));
         problem.hint = hint;
     } else if is_secret(place) {
@@ -130,15 +135,22 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
             .value(place, "this is not how a secret is given")
             .expected("{ file: PATH }, { env: NAME } or { value: TEXT }");
     } else {
-        let found = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: "));
+        let found =
+            message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: "));
         match found.and_then(|rest| rest.rsplit_once(", expected ")) {
             Some((found, expected)) => {
                 let expected = plainly(expected);
                 let unquoted = expected == "text"
-                    && ["integer", "floating", "boolean"].iter().any(|kind| found.starts_with(kind));
-                let problem = report.value(place, format!("{} does not belong here", found_plainly(found)));
+                    && ["integer", "floating", "boolean"]
+                        .iter()
+                        .any(|kind| found.starts_with(kind));
+                let problem =
+                    report.value(place, format!("{} does not belong here", found_plainly(found)));
+                let lonely = expected.starts_with("a list") && found.starts_with("string ");
                 problem.expected(expected);
-                if unquoted {
+                if lonely {
+                    problem.hint("put it in brackets: [ … ]");
+                } else if unquoted {
                     problem.hint("put it in quotes");
                 }
             }
@@ -160,7 +172,9 @@ fn unknown_key(report: &mut Report<'_>, place: &Place, rest: &str) {
     }
     let hint = match nearest(&word, known.iter().copied()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
-        None if word == "<<" => Some("merge keys are not supported: write the members out".to_owned()),
+        None if word == "<<" => {
+            Some("merge keys are not supported: write the members out".to_owned())
+        }
         None => None,
     };
     let problem = report.key(place, format!("unknown key `{word}`"));

@@ -54,10 +54,7 @@ pub struct Dialects<'v> {
 impl<'v> Dialects<'v> {
     /// Those of the file's tree.
     pub fn new(value: &'v Value) -> Self {
-        Self {
-            own: value.get("dialects").and_then(Value::as_mapping),
-            compiled: HashMap::new(),
-        }
+        Self { own: value.get("dialects").and_then(Value::as_mapping), compiled: HashMap::new() }
     }
 
     /// Compiles the file's own dialects, used or not.
@@ -118,7 +115,8 @@ impl<'v> Dialects<'v> {
             return;
         }
         let names = self.names();
-        let near = nearest(name, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        let near =
+            nearest(name, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
         let problem = compiler.report.value(place, format!("there is no dialect `{name}`"));
         problem.expected(names.join(", "));
         problem.hint = near;
@@ -144,7 +142,8 @@ impl<'v> Dialects<'v> {
                 .expected("1 to 63 of a–z 0–9 -");
         }
         if builtin(name).is_some() {
-            compiler.warn(format!("dialect {name}: the file's own rules replace the built-in ones"));
+            compiler
+                .warn(format!("dialect {name}: the file's own rules replace the built-in ones"));
         }
         if raw.extends.is_none() {
             return compile(compiler, name, name.to_owned(), raw, place);
@@ -154,9 +153,10 @@ impl<'v> Dialects<'v> {
             Ok((value, family)) => match serde_yaml::from_value::<raw::Dialect>(value) {
                 Ok(merged) => compile(compiler, name, family, &merged, place),
                 Err(error) => {
-                    compiler
-                        .report
-                        .value(&place_of_extends, format!("this does not fit what it extends: {error}"));
+                    compiler.report.value(
+                        &place_of_extends,
+                        format!("this does not fit what it extends: {error}"),
+                    );
                     None
                 }
             },
@@ -233,10 +233,12 @@ fn compile_builtin(name: &str) -> Result<Compiled, String> {
         watched: Vec::new(),
     };
     let compiled = compile(&mut compiler, name, name.to_owned(), &raw, &Place::root());
-    let (problems, _) = report.into_problems();
+    let problems = report.into_problems();
     match (compiled, problems.as_slice()) {
         (Some(compiled), []) => Ok(compiled),
-        (_, problems) => Err(problems.first().map(|problem| problem.what.clone()).unwrap_or_default()),
+        (_, problems) => {
+            Err(problems.first().map(|problem| problem.what.clone()).unwrap_or_default())
+        }
     }
 }
 
@@ -279,7 +281,11 @@ fn compile(
     let sources = match &raw.sources {
         Some(list) => source::sources(compiler, list, &mechanism, &place_of_sources),
         None => {
-            compiler.missing(place, "sources", "sources: [ { header: Authorization, scheme: Bearer, shared: true } ]");
+            compiler.missing(
+                place,
+                "sources",
+                "sources: [ { header: Authorization, scheme: Bearer, shared: true } ]",
+            );
             Vec::new()
         }
     };
@@ -302,7 +308,9 @@ fn mechanism(
     place: &Place,
 ) -> Option<Mechanism> {
     match (&raw.jwt, &raw.hmac) {
-        (Some(jwt), None) => jwt_rules(compiler, jwt, raw.claims.as_ref(), place).map(Mechanism::Jwt),
+        (Some(jwt), None) => {
+            jwt_rules(compiler, jwt, raw.claims.as_ref(), place).map(Mechanism::Jwt)
+        }
         (None, Some(hmac)) => {
             if raw.claims.is_some() {
                 compiler
@@ -313,7 +321,10 @@ fn mechanism(
             hmac_rules(compiler, hmac, place).map(Mechanism::Hmac)
         }
         (Some(_), Some(_)) => {
-            compiler.report.key(&place.key("hmac"), "both `jwt` and `hmac`").expected("one of them");
+            compiler
+                .report
+                .key(&place.key("hmac"), "both `jwt` and `hmac`")
+                .expected("one of them");
             None
         }
         (None, None) => {
@@ -463,8 +474,7 @@ fn patterns(
             Some(pattern) => patterns.push(pattern),
             None => {
                 let place = index.map_or(place.clone(), |index| place.index(index));
-                let problem =
-                    compiler.report.value(&place, format!("`{text}` leads to no claim"));
+                let problem = compiler.report.value(&place, format!("`{text}` leads to no claim"));
                 problem.expected(pattern::PATTERN);
                 if pattern::pointer(&format!("/{text}")).is_some() && !text.contains('{') {
                     problem.hint(format!("write `/{text}`"));
@@ -580,7 +590,10 @@ mod tests {
         let yaml = |text| serde_yaml::from_str::<Value>(text).unwrap();
         let base = yaml("{ jwt: { algorithms: [HS256], max_bytes: 1 }, claims: { id: [/a] } }");
         let laid = over(base.clone(), yaml("{ jwt: { algorithms: [ES256] } }"));
-        assert_eq!(laid, yaml("{ jwt: { algorithms: [ES256], max_bytes: 1 }, claims: { id: [/a] } }"));
+        assert_eq!(
+            laid,
+            yaml("{ jwt: { algorithms: [ES256], max_bytes: 1 }, claims: { id: [/a] } }")
+        );
         assert_eq!(over(base, yaml("{ hmac: {} }")), yaml("{ hmac: {} }"));
     }
 }

@@ -65,7 +65,8 @@ fn window(compiler: &mut Compiler<'_, '_>, site: &str, raw: &raw::Key, place: &P
             .expected("a `not_after` later than `not_before`");
     } else if end.is_some_and(|end| end <= compiler.now) {
         let id = raw.id.as_deref().unwrap_or_default();
-        compiler.warn(format!("site {site}, key {id}: its `not_after` has passed; it proves nothing"));
+        compiler
+            .warn(format!("site {site}, key {id}: its `not_after` has passed; it proves nothing"));
     }
 }
 
@@ -86,7 +87,10 @@ fn key(
             if !algorithm.is_symmetric() {
                 compiler
                     .report
-                    .value(&place.key("algorithm"), format!("{} needs a public key", algorithm.name()))
+                    .value(
+                        &place.key("algorithm"),
+                        format!("{} needs a public key", algorithm.name()),
+                    )
                     .expected("public_key: { file: key.pem }");
                 return None;
             }
@@ -236,8 +240,7 @@ fn check_allowed(
         return Some(());
     }
     let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.name()).collect();
-    let what =
-        format!("the dialect {} does not use {}", compiled.dialect.name, algorithm.name());
+    let what = format!("the dialect {} does not use {}", compiled.dialect.name, algorithm.name());
     let problem = if said {
         compiler.report.value(&place.key("algorithm"), what)
     } else {

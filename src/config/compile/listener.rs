@@ -64,8 +64,7 @@ fn admin(
         secret::admin_token(compiler, &token, &place);
         Some(token)
     });
-    let listener =
-        raw::Listener { address: settings.address.clone(), unix: settings.unix.clone() };
+    let listener = raw::Listener { address: settings.address.clone(), unix: settings.unix.clone() };
     let untouched = settings.address.is_none() && settings.unix.is_none();
     let address = if untouched && !compiler.report.lost_something_in(&place) {
         Address::Tcp(ADMIN)
@@ -141,7 +140,9 @@ fn address(
 fn address_hint(text: &str) -> Option<String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     if port.parse::<u16>().is_ok() {
-        return Some(format!("write `0.0.0.0:{port}`, or `127.0.0.1:{port}` for this machine alone"));
+        return Some(format!(
+            "write `0.0.0.0:{port}`, or `127.0.0.1:{port}` for this machine alone"
+        ));
     }
     if text.parse::<IpAddr>().is_ok() {
         return Some("add the port".to_owned());
@@ -163,8 +164,7 @@ fn claim(
     place: Place,
 ) {
     if let Some((other, _)) = taken.iter().find(|(other, _)| collide(other, &address)) {
-        let implied = place.last_key() == Some("admin")
-            && !compiler.report.has_key(&place);
+        let implied = place.last_key() == Some("admin") && !compiler.report.has_key(&place);
         let what = if implied {
             format!("{other} is where the admin listener is, as nothing else is said")
         } else if *other == address {

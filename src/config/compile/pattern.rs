@@ -3,9 +3,11 @@
 use crate::dialect::{HashField, MessagePiece, Pattern, Piece, Pointer};
 
 /// What a pattern may look like, for messages.
-pub const PATTERN: &str = "a JSON pointer such as /uuid, or text with pointers: \"{/firstname} {/lastname}\"";
+pub const PATTERN: &str =
+    "a JSON pointer such as /uuid, or text with pointers: \"{/firstname} {/lastname}\"";
 /// What a message may look like, for messages.
-pub const MESSAGE: &str = "text with {id}, {email} or {name} in it: \"{email}:{name}\", \"{id|email}\"";
+pub const MESSAGE: &str =
+    "text with {id}, {email} or {name} in it: \"{email}:{name}\", \"{id|email}\"";
 
 /// A JSON pointer (RFC 6901) that leads somewhere.
 pub fn pointer(text: &str) -> Option<Pointer> {
@@ -155,10 +157,7 @@ mod tests {
                 Field(vec![HashField::Name])
             ])
         );
-        assert_eq!(
-            message("{id|email}"),
-            Some(vec![Field(vec![HashField::Id, HashField::Email])])
-        );
+        assert_eq!(message("{id|email}"), Some(vec![Field(vec![HashField::Id, HashField::Email])]));
         for bad in ["", "id", "{uid}", "{id", "{}", "{id|}"] {
             assert_eq!(message(bad), None, "{bad}");
         }

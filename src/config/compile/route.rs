@@ -9,7 +9,8 @@ use crate::dialect::Mechanism;
 use crate::gate::route::{PathPattern, Route, Routes};
 use crate::plan::Settings;
 
-const PATH: &str = "a path such as /assets/* or /chat/*/loader.js: `*` is one segment, a final `/*` the rest";
+const PATH: &str =
+    "a path such as /assets/* or /chat/*/loader.js: `*` is one segment, a final `/*` the rest";
 
 /// A site's routes; what a route does not say is the site's.
 pub fn routes(
@@ -56,8 +57,7 @@ fn settings(
         settings.mode = mode;
     }
     if let Some(list) = &raw.sources {
-        settings.sources =
-            source::sources(compiler, list, mechanism, &place.key("sources")).into();
+        settings.sources = source::sources(compiler, list, mechanism, &place.key("sources")).into();
     }
     if let Some(word) = raw.unsigned {
         settings.keep_unsigned = word == raw::UnsignedWord::Keep;
@@ -95,9 +95,8 @@ fn methods(
         match Method::from_bytes(text.as_bytes()) {
             Ok(method) if upper == *text => methods.push(method),
             _ => {
-                let problem = compiler
-                    .report
-                    .value(&place.index(index), format!("`{text}` is no method"));
+                let problem =
+                    compiler.report.value(&place.index(index), format!("`{text}` is no method"));
                 problem.expected("a method in capitals: GET, POST, …");
                 if upper != *text {
                     problem.hint(format!("write `{upper}`"));

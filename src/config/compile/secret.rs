@@ -92,7 +92,7 @@ pub fn secret(
             compiler
                 .report
                 .value(&place, format!("the secret is not {}", name_of(encoding)))
-                .expected(format!("{} as `encoding` or the dialect says", name_of(encoding)))
+                .expected(format!("what `encoding` or the dialect says: {}", name_of(encoding)))
                 .hint("`encoding: raw` takes the bytes as they are");
             return None;
         }
@@ -145,7 +145,9 @@ pub fn file(
     place: &Place,
 ) -> Option<(std::path::PathBuf, Vec<u8>)> {
     let path = compiler.path(named);
-    compiler.watched.push(path.clone());
+    if !compiler.watched.contains(&path) {
+        compiler.watched.push(path.clone());
+    }
     if !compiler.options.secrets {
         return None;
     }
@@ -240,8 +242,8 @@ fn sample(bytes: &[u8]) -> Option<&'static str> {
 
 fn decode(bytes: &[u8], encoding: SecretEncoding) -> Option<Vec<u8>> {
     let base64 = |alphabet: &alphabet::Alphabet| {
-        let lenient = GeneralPurposeConfig::new()
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let lenient =
+            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
         GeneralPurpose::new(alphabet, lenient).decode(bytes).ok()
     };
     match encoding {
@@ -255,10 +257,7 @@ fn decode(bytes: &[u8], encoding: SecretEncoding) -> Option<Vec<u8>> {
 fn hex(bytes: &[u8]) -> Option<Vec<u8>> {
     let (pairs, []) = bytes.as_chunks::<2>() else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
-    pairs
-        .iter()
-        .map(|[high, low]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok())
-        .collect()
+    pairs.iter().map(|[high, low]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()).collect()
 }
 
 fn name_of(encoding: SecretEncoding) -> &'static str {

@@ -16,18 +16,19 @@ pub fn limits(compiler: &mut Compiler<'_, '_>, raw: Option<&raw::Limits>) -> Lim
     let mut limits = Limits::default();
     let Some(raw) = raw else { return limits };
     let size = |size: Option<raw::Size>| size.map(|size| size.0);
-    let mut set = |member: &str, value: Option<usize>, least: usize, most: usize, to: &mut usize| {
-        let Some(value) = value else { return };
-        if (least..=most).contains(&value) {
-            *to = value;
-        } else {
-            let place = Place::root().key("limits").key(member);
-            compiler
-                .report
-                .value(&place, format!("{value} is out of range"))
-                .expected(format!("{least} to {most}"));
-        }
-    };
+    let mut set =
+        |member: &str, value: Option<usize>, least: usize, most: usize, to: &mut usize| {
+            let Some(value) = value else { return };
+            if (least..=most).contains(&value) {
+                *to = value;
+            } else {
+                let place = Place::root().key("limits").key(member);
+                compiler
+                    .report
+                    .value(&place, format!("{value} is out of range"))
+                    .expected(format!("{least} to {most}"));
+            }
+        };
     set("head", size(raw.head), 1024, 1024 * 1024, &mut limits.head);
     set("headers", raw.headers, 8, 1000, &mut limits.headers);
     set("credential", size(raw.credential), 64, 64 * 1024, &mut limits.credential);

@@ -31,10 +31,12 @@ pub fn site(
     let place = Place::root().key("sites").key(name);
     check_name(compiler, name, &place);
     let upstream = upstream::upstream(compiler, raw.upstream.as_ref(), &place);
-    if let Some(listener) =
-        upstream.as_ref().and_then(|upstream| upstream::loops_back(upstream, surroundings.listeners))
+    if let Some(listener) = upstream
+        .as_ref()
+        .and_then(|upstream| upstream::loops_back(upstream, surroundings.listeners))
     {
-        compiler.warn(format!("site {name}: its upstream is Countersign's own listener {listener}"));
+        compiler
+            .warn(format!("site {name}: its upstream is Countersign's own listener {listener}"));
     }
     let origins = raw.allowed_origins.as_ref();
     let allowed_origins = origins
@@ -172,7 +174,10 @@ fn token_settings(
         let Some(pointer) = pattern::name_or_pointer(text) else {
             compiler
                 .report
-                .value(&place.key("require_claims").index(index), format!("`{text}` leads to no claim"))
+                .value(
+                    &place.key("require_claims").index(index),
+                    format!("`{text}` leads to no claim"),
+                )
                 .expected("a claim's name, or a JSON pointer");
             continue;
         };
@@ -200,7 +205,10 @@ fn audience(
         {
             compiler
                 .report
-                .key(place, format!("`audience` is missing here: {} needs one", compiled.dialect.name))
+                .key(
+                    place,
+                    format!("`audience` is missing here: {} needs one", compiled.dialect.name),
+                )
                 .expected("audience: 0b1c2d3e")
                 .hint("it is the widget's id, which tokens carry as `sub`");
         }
@@ -212,7 +220,8 @@ fn audience(
     }
     for (index, text) in entries {
         if text.is_empty() {
-            let place = index.map_or(place_of_audience.clone(), |index| place_of_audience.index(index));
+            let place =
+                index.map_or(place_of_audience.clone(), |index| place_of_audience.index(index));
             compiler.report.value(&place, "an empty audience");
         }
         rules.claims.audiences.push(text.to_owned());
@@ -233,8 +242,10 @@ fn require(rules: &mut JwtRules, pointer: Pointer) {
     }
     let typed = claims.optional.iter().find(|(known, _)| *known == pointer).map(|(_, kind)| *kind);
     let mut texts = claims.id.iter().chain(&claims.name).chain(&claims.email);
-    let is_text = texts.any(|pattern| matches!(pattern, Pattern::Claim(known) if *known == pointer));
-    let is_time = matches!(pointer.0.as_slice(), [name] if matches!(name.as_str(), "exp" | "iat" | "nbf"));
+    let is_text =
+        texts.any(|pattern| matches!(pattern, Pattern::Claim(known) if *known == pointer));
+    let is_time =
+        matches!(pointer.0.as_slice(), [name] if matches!(name.as_str(), "exp" | "iat" | "nbf"));
     let kind = match typed {
         Some(kind) => kind,
         None if is_text => ClaimType::String,

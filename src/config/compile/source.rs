@@ -103,10 +103,7 @@ fn names(
             Some(Names { proof: name.clone(), ..Names::default() })
         }
         (Mechanism::Jwt(_), raw::NamesOrName::Names(_)) => {
-            compiler
-                .report
-                .value(place, "a token has no names for its parts")
-                .expected("one name");
+            compiler.report.value(place, "a token has no names for its parts").expected("one name");
             None
         }
         (Mechanism::Hmac(_), raw::NamesOrName::Name(_)) => {
@@ -155,7 +152,10 @@ fn covered(
             let words: Vec<&str> = fields.iter().map(|field| word(*field)).collect();
             compiler
                 .report
-                .key(place, format!("the hash covers `{}`, which is not named here", words.join("|")))
+                .key(
+                    place,
+                    format!("the hash covers `{}`, which is not named here", words.join("|")),
+                )
                 .expected(format!("{{ {}: …, proof: … }}", words.first().unwrap_or(&"id")));
             sound = None;
         }
@@ -228,7 +228,7 @@ fn lower(names: &mut Names) {
 /// RFC 9110 §5.6.2.
 fn is_token(text: &str) -> bool {
     !text.is_empty()
-        && text.bytes().all(|byte| {
-            byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-        })
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

@@ -1,7 +1,7 @@
 //! Where a site's requests go: `upstream`.
 
-use super::hosts::is_host;
 use super::Compiler;
+use super::hosts::is_host;
 use crate::config::later::NOT_YET;
 use crate::config::place::Place;
 use crate::config::raw;
@@ -38,7 +38,8 @@ pub fn upstream(
     let before = compiler.report.count();
     let mut targets = Vec::new();
     for (index, text) in addresses.entries() {
-        let place = index.map_or(place_of_addresses.clone(), |index| place_of_addresses.index(index));
+        let place =
+            index.map_or(place_of_addresses.clone(), |index| place_of_addresses.index(index));
         if let Some(target) = target(compiler, text, &place) {
             if targets.contains(&target) {
                 compiler.report.value(&place, format!("`{text}` stands here for the second time"));

@@ -15,7 +15,9 @@ pub use dialect::{
 };
 pub use scalars::{Mode, Period, PeriodOrNone, Size, Threads, Time};
 pub use shapes::{Admin, AdminSettings, List, Named, NamesOrName, OneOrMany, Upstream};
-pub use site::{Balance, Key, PublicKey, Route, Secret, SecretEncoding, Site, Source, SourceNames, UnsignedWord};
+pub use site::{
+    Balance, Key, PublicKey, Route, Secret, SecretEncoding, Site, Source, SourceNames, UnsignedWord,
+};
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -267,7 +267,8 @@ mod tests {
         {
             assert_eq!(read::<Period>(text), Ok(Period(Duration::from_millis(millis))), "{text}");
         }
-        for text in ["90", "s", "-1s", "1.5s", "1h30m", "99999999999999999999s", "4000d", "[]", "~"] {
+        for text in ["90", "s", "-1s", "1.5s", "1h30m", "99999999999999999999s", "4000d", "[]", "~"]
+        {
             assert!(read::<Period>(text).is_err(), "{text}");
         }
         assert_eq!(read::<PeriodOrNone>("none"), Ok(PeriodOrNone(None)));

@@ -113,7 +113,9 @@ impl OneOrMany {
     pub fn entries(&self) -> Vec<(Option<usize>, &str)> {
         match self {
             Self::One(text) => vec![(None, text)],
-            Self::Many(list) => list.entries().map(|(index, text)| (Some(index), text.as_str())).collect(),
+            Self::Many(list) => {
+                list.entries().map(|(index, text)| (Some(index), text.as_str())).collect()
+            }
         }
     }
 }
@@ -190,7 +192,9 @@ impl<'de> Deserialize<'de> for Admin {
 
             fn visit_bool<E: de::Error>(self, on: bool) -> Result<Admin, E> {
                 if on {
-                    return Err(Complaint::new("`true` does not belong here", EXPECTED).into_error());
+                    return Err(
+                        Complaint::new("`true` does not belong here", EXPECTED).into_error()
+                    );
                 }
                 Ok(Admin::Off)
             }
