@@ -11,6 +11,7 @@
 mod compile;
 mod document;
 mod later;
+mod marks;
 mod place;
 mod problem;
 mod raw;

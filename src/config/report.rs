@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::place::{Mark, Marks, Place};
+use super::marks::Marks;
+use super::place::{Mark, Place};
 use super::problem::{MAX_PROBLEMS, Problem};
 
 /// Gathers problems with their positions.
