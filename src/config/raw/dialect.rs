@@ -136,6 +136,10 @@ impl<'de> Deserialize<'de> for JwtLeeway {
                 f.write_str("a duration such as 60s, or { iat: 2m, exp: 0s }")
             }
 
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<JwtLeeway, E> {
+                self.visit_str(&number.to_string())
+            }
+
             fn visit_str<E: de::Error>(self, text: &str) -> Result<JwtLeeway, E> {
                 let both = Some(Period::parse(text).map_err(Complaint::into_error)?);
                 Ok(JwtLeeway { iat: both, exp: both })
