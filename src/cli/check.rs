@@ -9,6 +9,7 @@ use super::exit;
 use crate::clock::UnixTime;
 use crate::config::{self, Options};
 use crate::dialect::Key;
+use crate::gate::route::PathPattern;
 use crate::plan::{Plan, Site};
 
 /// Arguments of `countersign check`.
@@ -79,7 +80,7 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
         let methods = joined(route.methods.iter());
         let space = if methods.is_empty() { "" } else { " " };
         let mode = route.settings.mode.name();
-        line(out, "route", &format!("{methods}{space}{} {mode}", route.pattern_text()));
+        line(out, "route", &format!("{methods}{space}{} {mode}", path(&route.pattern)));
     }
     if !options.secrets {
         line(out, "keys", "not read");
@@ -87,6 +88,15 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
     for key in site.keyring.keys() {
         line(out, "key", &key_line(key, now));
     }
+}
+
+fn path(pattern: &PathPattern) -> String {
+    let segment = |segment: &Option<String>| segment.clone().unwrap_or_else(|| "*".to_owned());
+    let mut segments: Vec<String> = pattern.segments.iter().map(segment).collect();
+    if pattern.rest {
+        segments.push("*".to_owned());
+    }
+    format!("/{}", segments.join("/"))
 }
 
 fn line(out: &mut String, name: &str, value: &str) {

@@ -20,6 +20,7 @@ mod schema;
 
 use std::path::{Path, PathBuf};
 
+pub use compile::title_of_builtin;
 pub use place::Mark;
 pub use problem::{Problem, Problems};
 pub use schema::schema;

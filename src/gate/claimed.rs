@@ -80,6 +80,9 @@ impl<'r> Claims<'r> {
             self.claim(covering, &head.name(), &value);
             return Fate::Cut;
         }
+        if self.is_copied(&head.name()) {
+            self.enter(&head.name(), &parameter.value());
+        }
         let mut kept = vec![first];
         kept.extend(rest.split(';').filter(|part| self.keeps(&Parameter::read(part))));
         let shortened = kept.join(";");
@@ -235,7 +238,7 @@ fn reach(field: &str, name: &str) -> Option<Reach> {
     let mut careless = false;
     let base = segments.next()?;
     if !means(first, is_pointer, base) {
-        careless = means(first, is_pointer, &as_php_reads(base));
+        careless = base.contains(['.', ' ', '\0']) && means(first, is_pointer, &as_php_reads(base));
         if !careless {
             return None;
         }
@@ -366,6 +369,7 @@ mod tests {
             ("a=1;user_id=u2;b=2&c=3", "a=1;b=2&c=3", r#"{"user_id":"u2"}"#),
             ("user_id=u2;b=2&c=3", "c=3", r#"{"user_id":"u2;b=2"}"#),
             ("a=1;b=2", "a=1;b=2", ""),
+            ("custom_a=1;b=2", "custom_a=1;b=2", r#"{"custom_a":"1;b=2"}"#),
         ] {
             assert_eq!(cleaned(query, &[]), (left.into(), claimed.into()), "{query}");
         }

@@ -2,8 +2,6 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::spent::Rewritten;
-
 /// Changes to a request's head: pure data, safe to apply more than once. Applied in the
 /// order of its members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,36 +55,65 @@ impl Edits {
         name: &HeaderName,
         mut rewrite: impl FnMut(&HeaderValue) -> Rewritten,
     ) {
-        // Two sources may name one field: the second looks at what the first left.
-        let earlier = self.remove.contains(name);
-        let values: Vec<HeaderValue> = if earlier {
-            let (own, others) = std::mem::take(&mut self.append)
-                .into_iter()
-                .partition::<Vec<_>, _>(|(appended, _)| appended == name);
-            self.append = others;
-            own.into_iter().map(|(_, value)| value).collect()
-        } else {
-            headers.get_all(name).iter().cloned().collect()
-        };
-        let mut changed = false;
-        let mut rest = Vec::new();
-        for value in values {
-            match rewrite(&value) {
-                Rewritten::Same => rest.push(value),
-                Rewritten::Gone => changed = true,
-                Rewritten::Other(other) => {
-                    changed = true;
-                    rest.push(other);
-                }
+        if self.remove.contains(name) {
+            return self.rewrite_again(name, rewrite);
+        }
+        let values = headers.get_all(name);
+        // Nothing is allocated as long as nothing changes: the usual case.
+        let mut rest: Option<Vec<HeaderValue>> = None;
+        for (index, value) in values.iter().enumerate() {
+            let rewritten = rewrite(value);
+            if matches!(rewritten, Rewritten::Same) && rest.is_none() {
+                continue;
             }
+            let rest = rest.get_or_insert_with(|| values.iter().take(index).cloned().collect());
+            rest.extend(rewritten.into_value(value));
         }
-        if !changed && !earlier {
-            return;
-        }
-        if !earlier {
+        if let Some(rest) = rest {
             self.remove.push(name.clone());
+            self.append.extend(rest.into_iter().map(|value| (name.clone(), value)));
         }
-        self.append.extend(rest.into_iter().map(|value| (name.clone(), value)));
+    }
+
+    /// Two sources may name one field: the second looks at what the first left.
+    fn rewrite_again(
+        &mut self,
+        name: &HeaderName,
+        mut rewrite: impl FnMut(&HeaderValue) -> Rewritten,
+    ) {
+        let rewritten = std::mem::take(&mut self.append).into_iter().filter_map(|(own, value)| {
+            let value = if own == name { rewrite(&value).into_value(&value) } else { Some(value) };
+            value.map(|value| (own, value))
+        });
+        self.append = rewritten.collect();
+    }
+}
+
+/// What becomes of one header field.
+pub(super) enum Rewritten {
+    /// It stays.
+    Same,
+    /// It goes.
+    Gone,
+    /// It reads so.
+    Other(HeaderValue),
+}
+
+impl Rewritten {
+    /// The field with these bytes; gone if there are none.
+    pub fn from_bytes(value: Vec<u8>) -> Self {
+        if value.is_empty() {
+            return Self::Gone;
+        }
+        HeaderValue::try_from(value).map_or(Self::Gone, Self::Other)
+    }
+
+    fn into_value(self, was: &HeaderValue) -> Option<HeaderValue> {
+        match self {
+            Self::Same => Some(was.clone()),
+            Self::Gone => None,
+            Self::Other(value) => Some(value),
+        }
     }
 }
 

@@ -148,7 +148,8 @@ fn finding(
         return rejected(Reason::Ambiguous, "the request carries two different credentials".into());
     }
     let origins = &place.settings.allowed_origins;
-    if let Some(why) = origin::objection(request, &place.host, origins, found.only_cookies) {
+    if let Some(why) = origin::objection(request, &place.host, origins, found.places.only_cookies())
+    {
         return rejected(Reason::OriginNotAllowed, why.into());
     }
     let (Some(credential), Some(proof)) = (&found.credential, found.proof()) else {
@@ -179,7 +180,8 @@ fn cleaned(
     spent: Option<Spent<'_>>,
 ) -> (Visitor, bool, Edits) {
     let Place { site, settings, .. } = place;
-    let mut edits = Edits::default();
+    // Room for all that is ever set, so that the list does not grow step by step.
+    let mut edits = Edits { set: Vec::with_capacity(18), ..Edits::default() };
     let mut visitor = Visitor { standing, claimed: None };
     if settings.mode == Mode::Off {
         return (visitor, false, edits);
@@ -730,6 +732,37 @@ mod tests {
         for (keep, limit) in [(false, Some(65_536)), (true, None)] {
             let plan = PlanBuilder::new(token_dialect()).with(|s| s.keep_unsigned = keep).build();
             assert_eq!(forwarded_as(&judged(&plan, &request)).body_limit, limit);
+        }
+    }
+
+    #[test]
+    fn claims_beyond_their_budget_are_named_and_not_sent() {
+        let plan = PlanBuilder::new(token_dialect()).build();
+        let headers = with_host(&[]);
+        for (length, sent) in [(1000, true), (2100, false)] {
+            let target = format!("/?name={}&a=1", "x".repeat(length));
+            let forward = forwarded_as(&judged(&plan, &view(&headers, &target)));
+            assert_eq!(forward.omitted.is_empty(), sent);
+            assert_eq!(forward.edits.target.as_deref(), Some("/?a=1"));
+            let claimed = injected(&plan, &target, &[], "countersign-claimed");
+            assert_eq!(claimed.is_some(), sent);
+            let omitted = injected(&plan, &target, &[], "countersign-omitted");
+            assert_eq!(omitted, (!sent).then(|| "claimed".to_string()));
+        }
+    }
+
+    #[test]
+    fn a_foreign_pages_upgrade_is_refused_where_origins_are_listed() {
+        let plan = PlanBuilder::new(token_dialect()).origins(&["https://www.acme.example"]).build();
+        for (origin, target, expected) in [
+            ("https://www.acme.example", "/?jwt=ey-good", "ok u1"),
+            ("https://chat.acme.example", "/?jwt=ey-good", "ok u1"),
+            ("https://evil.example", "/?jwt=ey-good", "refused origin_not_allowed"),
+            ("https://evil.example", "/", "refused origin_not_allowed"),
+        ] {
+            let headers = with_host(&[("origin", origin), ("upgrade", "websocket")]);
+            let request = RequestView { upgrade: true, ..view(&headers, target) };
+            assert_eq!(told(&judged(&plan, &request)), expected, "{origin} {target}");
         }
     }
 

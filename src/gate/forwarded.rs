@@ -108,7 +108,7 @@ fn address(text: &str) -> Option<IpAddr> {
 /// Sets what the backend is told of the way. `kept`: a trusted peer's word stands.
 pub(super) fn edit(request: &RequestView<'_>, host: &Host<'_>, kept: bool, edits: &mut Edits) {
     let address = match request.peer {
-        Peer::Ip(address) => HeaderValue::try_from(address.to_canonical().to_string()).ok(),
+        Peer::Ip(address) => Some(address.to_canonical().to_string()),
         Peer::Unix => None,
     };
     if kept {
@@ -117,10 +117,11 @@ pub(super) fn edit(request: &RequestView<'_>, host: &Host<'_>, kept: bool, edits
         }
         return;
     }
-    if let Ok(value) = HeaderValue::try_from(forwarded(request, host)) {
+    let forwarded = forwarded(address.as_deref(), host.text, scheme(request));
+    if let Ok(value) = HeaderValue::try_from(forwarded) {
         edits.set.push((header::FORWARDED, value));
     }
-    if let Some(address) = address {
+    if let Some(address) = address.and_then(|address| HeaderValue::try_from(address).ok()) {
         edits.set.push((REAL_IP.clone(), address.clone()));
         edits.set.push((FOR.clone(), address));
     }
@@ -133,7 +134,7 @@ pub(super) fn edit(request: &RequestView<'_>, host: &Host<'_>, kept: bool, edits
     }
 }
 
-fn appended(headers: &HeaderMap, address: &HeaderValue) -> Option<HeaderValue> {
+fn appended(headers: &HeaderMap, address: &str) -> Option<HeaderValue> {
     let mut list = Vec::new();
     for field in headers.get_all(&FOR) {
         if !field.is_empty() {
@@ -146,19 +147,17 @@ fn appended(headers: &HeaderMap, address: &HeaderValue) -> Option<HeaderValue> {
 }
 
 /// RFC 7239 §4: IPv6 addresses and hosts with a port are quoted.
-fn forwarded(request: &RequestView<'_>, host: &Host<'_>) -> String {
-    let proto = scheme(request);
-    let host = host.text;
-    let quote = if host.contains([':', '[']) { "\"" } else { "" };
-    match request.peer {
-        Peer::Unix => format!("host={quote}{host}{quote};proto={proto}"),
-        Peer::Ip(address) => match address.to_canonical() {
-            IpAddr::V4(v4) => format!("for={v4};host={quote}{host}{quote};proto={proto}"),
-            IpAddr::V6(v6) => {
-                format!("for=\"[{v6}]\";host={quote}{host}{quote};proto={proto}")
-            }
-        },
+fn forwarded(address: Option<&str>, host: &str, proto: &str) -> String {
+    let mut value = String::with_capacity(96);
+    let mut add = |parts: &[&str]| parts.iter().for_each(|part| value.push_str(part));
+    match address {
+        None => {}
+        Some(v6) if v6.contains(':') => add(&["for=\"[", v6, "]\";"]),
+        Some(v4) => add(&["for=", v4, ";"]),
     }
+    let quote = if host.contains([':', '[']) { "\"" } else { "" };
+    add(&["host=", quote, host, quote, ";proto=", proto]);
+    value
 }
 
 const fn scheme(request: &RequestView<'_>) -> &'static str {

@@ -3,8 +3,9 @@
 //! A cookie travels with requests that any page can cause. So a cookie credential on a
 //! request that changes something (not GET or HEAD), or on an upgrade, counts only with
 //! an `Origin` that is the site's own host or a listed one. Where origins are listed, an
-//! upgrade from any other is turned away whatever carries its credential: browsers apply
-//! no same-origin policy to WebSockets. A client without `Origin` is no web page.
+//! upgrade from any other is turned away whatever carries its credential, and if nothing
+//! does: browsers apply no same-origin policy to WebSockets. A client without `Origin` is
+//! no web page.
 
 use http::{HeaderMap, Method, header};
 

@@ -60,20 +60,22 @@ pub enum Fate {
 /// The query without what is cut, every other byte as it was. `None`: nothing changes.
 /// Empty: nothing is left, and the `?` should go too.
 pub fn edited(query: &str, mut judge: impl FnMut(&Parameter<'_>) -> Fate) -> Option<String> {
-    let mut kept: Vec<Cow<'_, str>> = Vec::new();
-    let mut changed = false;
-    for raw in query.split('&') {
+    // Nothing is allocated as long as nothing changes: the usual case.
+    let mut kept: Option<Vec<Cow<'_, str>>> = None;
+    for (index, raw) in query.split('&').enumerate() {
         let fate = if raw.is_empty() { Fate::Keep } else { judge(&Parameter::read(raw)) };
-        changed |= fate != Fate::Keep;
+        if fate == Fate::Keep && kept.is_none() {
+            continue;
+        }
+        let before = || query.split('&').take(index).map(Cow::Borrowed).collect();
+        let kept = kept.get_or_insert_with(before);
         match fate {
             Fate::Keep => kept.push(Cow::Borrowed(raw)),
             Fate::Cut => {}
             Fate::Shorten(rest) => kept.push(Cow::Owned(rest)),
         }
     }
-    if !changed {
-        return None;
-    }
+    let kept = kept?;
     let anything = kept.iter().any(|raw| !raw.is_empty());
     Some(if anything { kept.join("&") } else { String::new() })
 }

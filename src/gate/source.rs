@@ -20,8 +20,26 @@ pub struct Found<'a> {
     pub credential: Option<Credential<'a>>,
     /// There are different ones.
     pub ambiguous: bool,
+    /// Where there is one.
+    pub places: Places,
+}
+
+/// Kinds of carriers that hold a credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// A header field.
+    pub header: bool,
+    /// A query parameter.
+    pub query: bool,
+    /// A cookie.
+    pub cookie: bool,
+}
+
+impl Places {
     /// Nothing but cookies carries it.
-    pub only_cookies: bool,
+    pub const fn only_cookies(self) -> bool {
+        self.cookie && !self.header && !self.query
+    }
 }
 
 impl Found<'_> {
@@ -42,7 +60,7 @@ pub fn find<'a>(
     mechanism: &Mechanism,
     has_shape: &dyn Fn(&str) -> bool,
 ) -> Found<'a> {
-    let mut found = Found { only_cookies: true, ..Found::default() };
+    let mut found = Found::default();
     for source in sources {
         let mut proof = One::default();
         each_proof(request, source, |value| {
@@ -72,14 +90,17 @@ pub fn find<'a>(
                 })
             }
         };
-        found.only_cookies &= matches!(source.carrier, Carrier::Cookie { .. });
+        match source.carrier {
+            Carrier::Header { .. } => found.places.header = true,
+            Carrier::Query { .. } => found.places.query = true,
+            Carrier::Cookie { .. } => found.places.cookie = true,
+        }
         found.ambiguous |= ambiguous;
         match &found.credential {
             None => found.credential = Some(credential),
             Some(first) => found.ambiguous |= *first != credential,
         }
     }
-    found.only_cookies &= found.credential.is_some();
     found
 }
 
@@ -203,7 +224,7 @@ mod tests {
         let request = view(&headers, target);
         let shape = |value: &str| value.starts_with("ey");
         let found = find(&request, &dialect.sources, &dialect.mechanism, &shape);
-        (found.proof().map(Into::into), found.ambiguous, found.only_cookies)
+        (found.proof().map(Into::into), found.ambiguous, found.places.only_cookies())
     }
 
     #[test]

@@ -5,17 +5,19 @@
 //! of a credential's name is cut, whatever its value: the page that sent it may have been
 //! opened with an older token.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, header};
 
+use super::RequestView;
+use super::edits::{Edits, Rewritten};
 use super::query::{self, Fate, Parameter};
-use super::source::{self, Found, names, text};
-use super::{Edits, RequestView};
+use super::source::{self, Found, Places, names, text};
 use crate::dialect::{Carrier, Source};
 
 /// What is to be removed.
 pub(super) struct Spent<'s> {
     sources: &'s [Source],
     proof: &'s str,
+    places: Places,
     has_shape: &'s dyn Fn(&str) -> bool,
 }
 
@@ -27,7 +29,7 @@ impl<'s> Spent<'s> {
         found: &'s Found<'_>,
         has_shape: &'s dyn Fn(&str) -> bool,
     ) -> Option<Self> {
-        found.proof().map(|proof| Self { sources, proof, has_shape })
+        found.proof().map(|proof| Self { sources, proof, places: found.places, has_shape })
     }
 
     /// Whether a value in a source's place is a credential.
@@ -37,6 +39,9 @@ impl<'s> Spent<'s> {
 
     /// Whether a query parameter is one.
     pub fn is_parameter(&self, parameter: &Parameter<'_>) -> bool {
+        if !self.places.query {
+            return false;
+        }
         let name = parameter.name();
         self.sources.iter().any(|source| {
             matches!(&source.carrier, Carrier::Query { names } if names.proof == *name)
@@ -46,7 +51,10 @@ impl<'s> Spent<'s> {
 
     /// Takes it out of headers and cookies.
     pub fn leave_headers(&self, request: &RequestView<'_>, edits: &mut Edits) {
-        for source in self.sources {
+        if self.places.cookie {
+            self.leave_cookies(request, edits);
+        }
+        for source in self.sources.iter().filter(|_| self.places.header) {
             let Carrier::Header { names, .. } = &source.carrier else { continue };
             let Ok(name) = HeaderName::try_from(&names.proof) else { continue };
             edits.retain(request.headers, &name, |value| {
@@ -54,7 +62,6 @@ impl<'s> Spent<'s> {
                     .is_some_and(|value| self.counts(source, &value))
             });
         }
-        self.leave_cookies(request, edits);
     }
 
     fn leave_cookies(&self, request: &RequestView<'_>, edits: &mut Edits) {
@@ -72,25 +79,6 @@ impl<'s> Spent<'s> {
             let rest: Vec<&[u8]> = rest.map(|cookie| cookie.raw).collect();
             Rewritten::from_bytes(rest.join(&b"; "[..]))
         });
-    }
-}
-
-/// What becomes of one header field.
-pub(super) enum Rewritten {
-    /// It stays.
-    Same,
-    /// It goes.
-    Gone,
-    /// It reads so.
-    Other(HeaderValue),
-}
-
-impl Rewritten {
-    fn from_bytes(value: Vec<u8>) -> Self {
-        if value.is_empty() {
-            return Self::Gone;
-        }
-        HeaderValue::try_from(value).map_or(Self::Gone, Self::Other)
     }
 }
 

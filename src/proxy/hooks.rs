@@ -351,10 +351,10 @@ fn apply(edits: &Edits, upstream: &mut RequestHeader) -> Result<()> {
         upstream.remove_header(name);
     }
     for (name, value) in &edits.set {
-        upstream.insert_header(name, value)?;
+        upstream.insert_header(wire::spelled(name), value)?;
     }
     for (name, value) in &edits.append {
-        upstream.append_header(name, value)?;
+        upstream.append_header(wire::spelled(name), value)?;
     }
     if let Some(target) = &edits.target {
         upstream.set_raw_path(target.as_bytes())?;
@@ -382,7 +382,7 @@ async fn write_error(session: &mut Session, reply: &Reply) -> Result<()> {
 fn response_header(reply: &Reply) -> Result<ResponseHeader> {
     let mut header = ResponseHeader::build(reply.status, Some(reply.headers.len()))?;
     for (name, value) in &reply.headers {
-        header.append_header(name, value)?;
+        header.append_header(wire::spelled(name), value)?;
     }
     Ok(header)
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -82,15 +82,22 @@ pub fn answer_head(answer: &Answer) -> BytesMut {
 }
 
 fn put_field(bytes: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
-    // Canonical-Case: the spelling that people and old software expect in HTTP/1.x.
-    let mut start = true;
-    for byte in name.as_str().bytes() {
-        bytes.put_u8(if start { byte.to_ascii_uppercase() } else { byte });
-        start = byte == b'-';
-    }
+    bytes.put_slice(&spelled(name));
     bytes.put_slice(b": ");
     bytes.put_slice(value.as_bytes());
     bytes.put_slice(b"\r\n");
+}
+
+/// A field's name in Canonical-Case, the spelling that people and old software expect in
+/// HTTP/1.x.
+pub fn spelled(name: &HeaderName) -> Bytes {
+    let mut start = true;
+    let letters = name.as_str().bytes().map(|byte| {
+        let letter = if start { byte.to_ascii_uppercase() } else { byte };
+        start = byte == b'-';
+        letter
+    });
+    letters.collect::<Vec<u8>>().into()
 }
 
 /// Reads the final answer's head (informational ones are skipped); what was read beyond it

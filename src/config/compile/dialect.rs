@@ -242,6 +242,11 @@ fn compile_builtin(name: &str) -> Result<Compiled, String> {
     }
 }
 
+/// What people call a built-in dialect.
+pub fn title_of_builtin(name: &str) -> String {
+    compile_builtin(name).map(|compiled| compiled.dialect.title).unwrap_or_default()
+}
+
 /// Lays one tree over another: mappings are merged, everything else is replaced. A dialect
 /// that changes the mechanism keeps nothing of the other one.
 fn over(base: Value, top: Value) -> Value {

@@ -18,6 +18,8 @@ mod source;
 mod unsigned;
 mod upstream;
 
+pub use dialect::title_of_builtin;
+
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;

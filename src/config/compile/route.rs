@@ -108,62 +108,19 @@ fn methods(
     (sound && !methods.is_empty()).then_some(methods)
 }
 
-/// Reads a pattern. Refused is, beside what is no path, whatever no request could match in
-/// both readings of its path (raw, and as lenient backends read it), and would only ever
-/// be turned away.
 fn pattern(compiler: &mut Compiler<'_, '_>, text: &str, place: &Place) -> Option<PathPattern> {
-    let mut wrong = |what: &str, hint: &str| {
-        let problem = compiler.report.value(place, format!("`{text}`: {what}"));
-        problem.expected(PATH);
-        if !hint.is_empty() {
-            problem.hint(hint);
-        }
-        None
-    };
-    let Some(path) = text.strip_prefix('/') else {
-        return wrong("a path begins with `/`", "");
-    };
-    if path.contains(['?', '#']) {
-        return wrong("a path without query", "the query is not looked at");
-    }
-    if path.contains('%') || !path.is_ascii() {
-        return wrong("encoded or non-ASCII characters", "write `*` for such a segment");
-    }
-    if path.bytes().any(|byte| byte <= b' ' || b"\\;\"<>^`{|}\x7f".contains(&byte)) {
-        return wrong("a character that paths do not have", "");
-    }
-    let (rest, path) = match path {
-        "*" => (true, ""),
-        path => match path.strip_suffix("/*") {
-            Some(above) => (true, above),
-            None => (false, path),
-        },
-    };
-    if path.is_empty() {
-        return Some(PathPattern { segments: Vec::new(), rest });
-    }
-    let mut segments = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" if text.ends_with('/') => {
-                let bare = text.trim_end_matches('/');
-                return wrong("a final `/`", &format!("write `{bare}`, or `{bare}/*`"));
-            }
-            "" => return wrong("an empty segment", ""),
-            "." | ".." => return wrong("a dot segment", "write the path that it leads to"),
-            "*" => segments.push(None),
-            _ if segment.contains('*') => {
-                return wrong("`*` as a part of a segment", "a whole segment, or none");
-            }
-            _ => segments.push(Some(segment.to_owned())),
+    match PathPattern::parse(text) {
+        Ok(pattern) => Some(pattern),
+        Err(sentence) => {
+            compiler.report.value(place, format!("`{text}`: {sentence}")).expected(PATH);
+            None
         }
     }
-    Some(PathPattern { segments, rest })
 }
 
 /// Whether every request that could match `route` matches an earlier one.
 fn is_covered(route: &Route, earlier: &[Route]) -> bool {
-    let over = || earlier.iter().filter(|other| covers(&other.pattern, &route.pattern));
+    let over = || earlier.iter().filter(|other| other.pattern.covers(&route.pattern));
     if route.methods.is_empty() {
         return over().any(|other| other.methods.is_empty());
     }
@@ -186,20 +143,17 @@ fn covers(wide: &PathPattern, narrow: &PathPattern) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::place::Marks;
-    use crate::config::report::Report;
 
-    fn read(text: &str) -> Option<PathPattern> {
-        let marks = Marks::default();
-        let mut report = Report::new(&marks, Vec::new());
-        let mut compiler = Compiler {
-            folder: std::path::PathBuf::new(),
-            options: crate::config::Options::default(),
-            now: crate::clock::UnixTime::from_secs(0),
-            report: &mut report,
-            watched: Vec::new(),
+    fn route(path: &str, methods: &[Method]) -> Route {
+        let settings = Settings {
+            mode: crate::gate::Mode::Off,
+            sources: [].into(),
+            keep_unsigned: false,
+            forward_credential: false,
+            allowed_origins: [].into(),
         };
-        pattern(&mut compiler, text, &Place::root())
+        let pattern = PathPattern::parse(path).unwrap();
+        Route { pattern, methods: methods.to_vec(), settings }
     }
 
     #[test]

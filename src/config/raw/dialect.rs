@@ -42,7 +42,7 @@ pub struct Jwt {
     pub header: Option<List<String>>,
     /// Longest token (default 8192).
     pub max_bytes: Option<Size>,
-    /// `sign` and `explain` warn about a longer token.
+    /// Beyond this `sign` warns that the vendor's own widget will not carry the token.
     pub warn_bytes: Option<Size>,
     /// How far clocks may differ (default 0s).
     pub leeway: Option<JwtLeeway>,

@@ -1,0 +1,181 @@
+//! Configurations as files of facts: those in `good` load, those in `bad` are refused
+//! with exactly the words beside them (`UPDATE_GOLDEN=1` rewrites those), and the shipped
+//! ones work.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use countersign::config::{self, Options};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(ROOT).join("tests/configs").join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+/// A problem's text with the path of its file cut down to the name.
+fn refused(path: &Path) -> String {
+    let problems = config::load(path).err().unwrap_or_else(|| panic!("{} loads", path.display()));
+    let folder = format!("{}/", path.parent().unwrap().display());
+    format!("{}\n", problems.to_string().replace(&folder, ""))
+}
+
+#[test]
+fn good_configurations_load() {
+    for path in files("good") {
+        if let Err(problems) = config::load(&path) {
+            panic!("{problems}");
+        }
+    }
+}
+
+#[test]
+fn bad_configurations_are_refused_in_these_words() {
+    let mut wrong = Vec::new();
+    for path in files("bad") {
+        let expected = path.with_extension("expected");
+        let refused = refused(&path);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&expected, &refused).unwrap();
+        }
+        if fs::read_to_string(&expected).unwrap_or_default() != refused {
+            wrong.push(refused);
+        }
+    }
+    assert!(wrong.is_empty(), "unlike what is expected:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_shipped_configurations_load_without_secrets() {
+    for name in ["minimal.yaml", "countersign.yaml"] {
+        let path = Path::new(ROOT).join("config").join(name);
+        let plan = config::load_with(&path, &Options { secrets: false });
+        let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(plan.sites.iter().all(|site| site.keyring.keys().is_empty()));
+        assert_eq!(plan.warnings, Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn the_minimal_configuration_loads_with_a_key_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    fs::copy(Path::new(ROOT).join("config/minimal.yaml"), &path).unwrap();
+    let missing = config::load(&path).unwrap_err().to_string();
+    assert!(missing.contains("support.secret cannot be read"), "{missing}");
+
+    let secret = folder.path().join("support.secret");
+    fs::write(&secret, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let plan = config::load(&path).unwrap();
+    assert_eq!(plan.sites[0].keyring.keys().len(), 1);
+    assert_eq!(plan.watched, [path, secret]);
+    assert_eq!(plan.generation, 0);
+}
+
+#[test]
+fn every_member_of_the_schema_is_shown_in_the_long_configuration() {
+    let text = fs::read_to_string(Path::new(ROOT).join("config/countersign.yaml")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&config::schema()).unwrap();
+    let mut members = Vec::new();
+    gather(&schema, &mut members);
+    assert!(members.contains(&"forward_credential".to_owned()));
+    for member in members {
+        let shown = [":", " ", "}"].iter().any(|end| text.contains(&format!("{member}{end}")));
+        // A secret given in the file itself is no example to follow.
+        assert!(shown || member == "value", "`{member}` is not shown");
+    }
+}
+
+fn gather(schema: &serde_json::Value, members: &mut Vec<String>) {
+    match schema {
+        serde_json::Value::Object(object) => {
+            for (key, value) in object {
+                if key == "properties" {
+                    members.extend(value.as_object().unwrap().keys().cloned());
+                }
+                gather(value, members);
+            }
+        }
+        serde_json::Value::Array(entries) => {
+            entries.iter().for_each(|entry| gather(entry, members));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_a_file_holds_it_is_refused_without_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.yaml");
+    let bomb: String = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, level| {
+        let below = level - 1;
+        format!("{text}a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n")
+    });
+    let cases: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"\n\n# nothing\n".to_vec(),
+        b"~".to_vec(),
+        b"- a\n- b\n".to_vec(),
+        b"just text".to_vec(),
+        b"{".to_vec(),
+        b"version: 1\n\tlisteners: []\n".to_vec(),
+        b"version: 1\n---\nversion: 1\n".to_vec(),
+        b"version: !!int 1\nsites: !site {}\n".to_vec(),
+        b"? [a]\n: b\n".to_vec(),
+        b"\x00\x01\x02".to_vec(),
+        b"\xff\xfe\x00".to_vec(),
+        b"\x7fELF\x02\x01\x01".repeat(100),
+        b"sites: { a: { keys: [ ~, ~ ], routes: [ ~ ], sources: ~ } }".to_vec(),
+        b"sites: [a, b]\nlisteners: {a: b}\nadmin: 3\nhealth: []\ndialects: 7\nlimits: x".to_vec(),
+        b"<<: {a: b}\nversion: 99999999999999999999999999\n".to_vec(),
+        bomb.into_bytes(),
+        "[".repeat(500_000).into_bytes(),
+        "x: {a: ".repeat(100_000).into_bytes(),
+        "a: b\n".repeat(200_000).into_bytes(),
+        b"k: v\n".iter().copied().cycle().take(2 << 20).collect(),
+    ];
+    for case in cases {
+        fs::write(&path, &case).unwrap();
+        let shown = String::from_utf8_lossy(&case[..case.len().min(40)]).into_owned();
+        let problems = config::load(&path).expect_err(&shown).to_string();
+        assert!(problems.starts_with(&path.display().to_string()), "{shown}: {problems}");
+        assert!(problems.len() < 100_000, "{shown}: {} bytes of problems", problems.len());
+    }
+    for missing in [folder.path().join("none.yaml"), folder.path().to_path_buf()] {
+        let problems = config::load(&missing).unwrap_err().to_string();
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+    }
+}
+
+#[test]
+fn a_secret_is_never_part_of_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    let secret = "hunter2-hunter2-hunter2-hunter2!";
+    for key in [
+        format!("secret: {secret}"),
+        format!("secret: [{secret}]"),
+        format!("secret: {{ {secret}: }}"),
+        format!("secret: {{ {secret}: x, value: {secret} }}"),
+        format!("secret: {{ value: [{secret}] }}"),
+        format!("secret: {{ value: {secret}, encoding: hex }}"),
+        format!("secret: {{ value: {secret}, encoding: {secret} }}"),
+        format!("public_key: {secret}"),
+    ] {
+        let text = format!(
+            "version: 1\nlisteners: [{{ address: 127.0.0.1:0 }}]\nadmin: {{ token: {secret} }}\n\
+             sites: {{ a: {{ dialect: jwt, upstream: 'http://b', keys: [ {{ id: k, {key} }} ] }} }}\n"
+        );
+        fs::write(&path, text).unwrap();
+        let problems = config::load(&path).unwrap_err().to_string();
+        assert!(!problems.contains("hunter2"), "{key}: {problems}");
+    }
+}
