@@ -3,6 +3,15 @@
 //! A case is put into a configuration file as a user would write it, loaded, and judged at
 //! its own moment. All failing cases of a folder are reported at once.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
 use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -77,7 +77,8 @@ async fn a_head_that_drips_is_cut_whatever_it_begins_with() {
                 break;
             }
         }
-        let reading = stream.read_to_end(&mut Vec::new());
+        let mut rest = Vec::new();
+        let reading = stream.read_to_end(&mut rest);
         let ended = tokio::time::timeout(Duration::from_secs(4), reading).await.is_ok();
         (ended, begun.elapsed())
     });

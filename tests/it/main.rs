@@ -3,6 +3,15 @@
 //! One test binary for all of it: every binary links the whole proxy. What needs no process
 //! is tested beside the code and in `tests/vectors.rs`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
 mod admin;
 mod backend;
 mod carriers;
