@@ -5,7 +5,6 @@ pub mod listen;
 mod signals;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pingora::apps::ServerApp;
@@ -111,14 +110,14 @@ async fn run(
         tracing::info!(address = %bound.address(), "listening");
         tokio::spawn(serve_public(bound, front.clone(), metrics.clone()));
     }
-    readiness.bound.store(true, Ordering::Release);
+    readiness.set_bound(true);
     announce(&current.load().plan);
 
     let stop_watching = drain.pingora();
     tokio::spawn(reload::watch(current.clone(), stop_watching));
     tokio::spawn(keep_readiness(current.clone(), upstreams, readiness.clone(), drain.clone()));
     let quick = signals::until_asked_to_stop(|| reload_quietly(&current)).await;
-    readiness.draining.store(true, Ordering::Release);
+    readiness.set_draining(true);
     let settings = current.load().plan.drain;
     let delay = if quick { Duration::ZERO } else { settings.delay };
     tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
