@@ -90,7 +90,7 @@ fn jwt_rules(
 ) -> Option<JwtRules> {
     let place = dialect.key("jwt");
     let algorithms = algorithms(compiler, raw, &place);
-    let seconds = |period: Option<raw::Period>| period.map(|period| period.0.as_secs());
+    let seconds = |period: Option<raw::Seconds>| period.map(|period| period.0);
     let leeway = raw.leeway.unwrap_or_default();
     let lifetime = raw.lifetime.as_ref();
     let max_bytes = raw.max_bytes.map_or(8192, |size| size.0);
