@@ -36,6 +36,7 @@ pub fn main(args: &Args) -> u8 {
             return exit::FAULT;
         }
     };
+    raise_file_limit();
     let loader = Box::new(move || config::load(&file).map_err(|problems| problems.to_string()));
     match server::serve(plan, loader, guard.dropped_lines()) {
         Ok(()) => exit::YES,
@@ -44,5 +45,13 @@ pub fn main(args: &Args) -> u8 {
             eprintln!("countersign: {error}");
             exit::FAULT
         }
+    }
+}
+
+/// Each connection takes a descriptor on either side; the default of 1,024 would end at some
+/// 500 WebSockets.
+fn raise_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
