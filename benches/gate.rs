@@ -51,7 +51,8 @@ impl Scene {
             text.push_str("    audience: widget-1\n");
         }
         let name = algorithm.name();
-        let pinned = if dialect == "user-hash" { String::new() } else { format!(", algorithm: {name}") };
+        let pinned =
+            if dialect == "user-hash" { String::new() } else { format!(", algorithm: {name}") };
         writeln!(text, "    keys: [{{ id: k1{pinned}, {key} }}]").unwrap();
         let file = folder.path().join("countersign.yaml");
         std::fs::write(&file, text).unwrap();

@@ -140,7 +140,7 @@ fn whatever_a_file_holds_it_is_refused_without_a_panic() {
         "[".repeat(500_000).into_bytes(),
         "x: {a: ".repeat(100_000).into_bytes(),
         "a: b\n".repeat(200_000).into_bytes(),
-        b"k: v\n".iter().copied().cycle().take(2 << 20).collect(),
+        b"k: v\n".iter().copied().cycle().take(5 << 20).collect(),
     ];
     for case in cases {
         fs::write(&path, &case).unwrap();
@@ -178,4 +178,151 @@ fn a_secret_is_never_part_of_a_problem() {
         let problems = config::load(&path).unwrap_err().to_string();
         assert!(!problems.contains("hunter2"), "{key}: {problems}");
     }
+}
+
+/// Loads a configuration whose sites are these lines, with a 32-byte secret at `good`.
+fn with_sites(top: &str, sites: &str) -> countersign::plan::Plan {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    fs::write(folder.path().join("good"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    fs::write(folder.path().join("short"), "0123456789abcdef01234567\n").unwrap();
+    for name in ["good", "short"] {
+        use std::os::unix::fs::PermissionsExt;
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(folder.path().join(name), private).unwrap();
+    }
+    let text =
+        format!("version: 1\nlisteners: [ {{ address: 127.0.0.1:0 }} ]\n{top}\nsites:\n{sites}\n");
+    fs::write(&path, text).unwrap();
+    config::load(&path).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn what_gives_reason_to_worry_is_a_warning() {
+    let keys = "keys: [ { id: k, secret: { file: good } } ]";
+    let site =
+        |settings: &str| format!("  a: {{ upstream: 'http://b', dialect: jwt, {settings} }}");
+    for (top, sites, warning) in [
+        ("", site(&format!("mode: accept, {keys}")), "mode accept gives no security"),
+        ("", site(&format!("mode: observe, {keys}")), "mode observe gives no security"),
+        ("", site(&format!("mode: off, {keys}")), "mode off gives no security"),
+        (
+            "",
+            site(&format!("mode: require, {keys}, routes: [ {{ path: /*, mode: off }} ]")),
+            "mode off gives no security",
+        ),
+        ("", site("keys: [ { id: k, secret: { file: short } } ]"), "the secret has 24 bytes"),
+        (
+            "",
+            site("keys: [ { id: k, secret: { value: ' 0123456789abcdef0123456789abcdef' } } ]"),
+            "white space",
+        ),
+        (
+            "",
+            site("keys: [ { id: k, secret: { file: good }, not_after: 2020-01-01T00:00:00Z } ]"),
+            "has passed",
+        ),
+        ("admin: { address: 0.0.0.0:9090 }", site(keys), "can be reached from other machines"),
+        ("trusted_proxies: [0.0.0.0/0]", site(keys), "is everybody"),
+        (
+            "",
+            format!(
+                "  a: {{ upstream: 'http://b', dialect: amazon-connect, audience: w, {keys} }}"
+            ),
+            "bans, logouts and sessions do not apply",
+        ),
+        (
+            "",
+            format!("  a: {{ upstream: 'http://b', dialect: zendesk-chat, audience: w, {keys} }}"),
+            "`audience` has no effect",
+        ),
+    ] {
+        let warnings = with_sites(top, &sites).warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(warning), "{warning}: {warnings:?}");
+    }
+    for sound in [
+        site(keys),
+        site("mode: off"),
+        "  a: { upstream: 'http://b', dialect: ringcentral-engage, keys: [ { id: k, secret: { file: short } } ] }".into(),
+    ] {
+        assert_eq!(with_sites("", &sound).warnings, Vec::<String>::new(), "{sound}");
+    }
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    fs::copy(Path::new(ROOT).join("config/minimal.yaml"), &path).unwrap();
+    let secret = folder.path().join("support.secret");
+    fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
+    for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(config::load(&path).unwrap().warnings.len(), warnings, "{mode:o}");
+    }
+}
+
+#[test]
+fn a_route_inherits_what_it_does_not_say() {
+    use countersign::gate::Mode;
+    let plan = with_sites(
+        "",
+        "  a:\n    upstream: http://b\n    dialect: jwt\n    mode: require\n    forward_credential: true\n\
+         \x20   keys: [ { id: k, secret: { file: good } } ]\n    allowed_origins: [https://a.example]\n\
+         \x20   routes: [ { path: /x/*, mode: off }, { path: /*, sources: [ { query: t } ], forward_credential: false } ]\n",
+    );
+    let site = &plan.sites[0];
+    let [first, second] = &site.routes.0[..] else { panic!("two routes") };
+    assert_eq!(first.settings.mode, Mode::Off);
+    assert_eq!(first.settings.sources, site.settings.sources);
+    assert!(first.settings.forward_credential);
+    assert_eq!(second.settings.mode, Mode::Require);
+    assert_eq!(second.settings.sources.len(), 1);
+    assert!(!second.settings.forward_credential);
+    assert_eq!(second.settings.allowed_origins, site.settings.allowed_origins);
+}
+
+#[test]
+fn hosts_lead_to_their_sites_whatever_way_they_are_written() {
+    let plan = config::load(&Path::new(ROOT).join("tests/configs/good/aliases.yaml")).unwrap();
+    assert_eq!(plan.hosts.exact.get("a.example"), Some(&0));
+    assert_eq!(plan.hosts.exact.get("b.example"), Some(&1));
+    assert_eq!(plan.hosts.wildcards, [(".b.example".to_owned(), 1)]);
+    assert_eq!(plan.hosts.fallback, None);
+    assert_eq!(plan.process.admin, None);
+    assert_eq!(plan.sites[0].upstream.targets[0].to_string(), "http://[::1]:80");
+}
+
+#[test]
+fn the_settings_of_a_site_are_worked_into_its_dialect() {
+    use countersign::dialect::{ClaimType, FieldProof, HashField, Mechanism, Pointer};
+    let plan = with_sites(
+        "",
+        "  a:\n    upstream: http://b\n    dialect: zendesk-chat\n    keys: [ { id: k, secret: { file: good } } ]\n\
+         \x20   hosts: [a]\n    issuer: i\n    leeway: 5s\n    require_claims: [email, exp, /a/b]\n    unsigned: keep\n\
+         \x20 b:\n    upstream: http://b\n    dialect: user-hash\n    keys: [ { id: k, secret: { file: good } } ]\n\
+         \x20   sources: [ { header: { id: X-Uid, proof: X-Sig } } ]\n",
+    );
+    let Mechanism::Jwt(rules) = &plan.sites[0].dialect.mechanism else { panic!("tokens") };
+    assert_eq!((rules.leeway_iat, rules.leeway_exp), (5, 5));
+    assert_eq!((rules.max_lifetime, rules.lifetime_without_exp), (Some(420), Some(420)));
+    assert_eq!(rules.claims.issuer.as_deref(), Some("i"));
+    let at = |segments: &[&str]| Pointer(segments.iter().map(|s| (*s).to_owned()).collect());
+    for claim in [
+        (at(&["email"]), ClaimType::String),
+        (at(&["exp"]), ClaimType::Time),
+        (at(&["a", "b"]), ClaimType::Any),
+    ] {
+        assert!(rules.claims.required.contains(&claim), "{claim:?}");
+    }
+    assert!(plan.sites[0].dialect.unsigned.keep && plan.sites[0].settings.keep_unsigned);
+
+    // The id beside a hash is only a claim without it, wherever a site has it put.
+    let fields = &plan.sites[1].dialect.unsigned.fields;
+    let proof =
+        |name: &str| fields.iter().find(|field| field.name == name).map(|f| f.proof.clone());
+    assert_eq!(proof("x-uid"), Some(Some(FieldProof::Hashed(HashField::Id))));
+    assert_eq!(proof("user_id"), Some(Some(FieldProof::Hashed(HashField::Id))));
+    assert_eq!(proof("email"), Some(None));
 }

@@ -212,8 +212,6 @@ fn request_id() -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::atomic::Ordering;
-
     use prometheus::Registry;
     use serde_json::{Value, json};
 
@@ -241,9 +239,9 @@ pub(crate) mod tests {
         let metrics = Metrics::new(Registry::new()).unwrap();
         let loader = move || next.map(|plan| plan()).map_err(str::to_owned);
         let readiness = Arc::new(Readiness::default());
-        readiness.bound.store(true, Ordering::Release);
+        readiness.set_bound(true);
         let current = Current::new(Box::new(loader), plan, metrics.clone());
-        Arc::new(AdminState { current, metrics, readiness })
+        Arc::new(AdminState::new(current, metrics, readiness))
     }
 
     /// A ready instance with two sites, `acme` and `uchat`.
@@ -299,7 +297,7 @@ pub(crate) mod tests {
         assert_eq!((status, &report["status"]), (200, &json!("ready")));
         assert_eq!(
             report["checks"]["plan"],
-            json!({"ok": true, "detail": "generation 1, 2 sites"})
+            json!({"ok": true, "detail": "generation 1; sites: 2"})
         );
         assert_eq!(report["checks"]["plans_alive"]["detail"], "1");
 
@@ -310,11 +308,11 @@ pub(crate) mod tests {
         state.readiness.retain_checks(|name| name != "upstream acme");
         assert_eq!(ready().await.1["status"], "ready");
 
-        state.readiness.draining.store(true, Ordering::Release);
+        state.readiness.set_draining(true);
         let (status, report) = ready().await;
         assert_eq!((status, &report["status"]), (503, &json!("failed")));
-        state.readiness.draining.store(false, Ordering::Release);
-        state.readiness.bound.store(false, Ordering::Release);
+        state.readiness.set_draining(false);
+        state.readiness.set_bound(false);
         assert_eq!(ready().await.0, 503);
     }
 

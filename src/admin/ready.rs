@@ -16,10 +16,8 @@ use crate::reload::Current;
 /// What readiness depends on; set by whoever knows.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    /// The public listeners accept connections.
-    pub bound: AtomicBool,
-    /// A shutdown has begun.
-    pub draining: AtomicBool,
+    bound: AtomicBool,
+    draining: AtomicBool,
     checks: Mutex<BTreeMap<String, Check>>,
 }
 
@@ -33,6 +31,16 @@ pub struct Check {
 }
 
 impl Readiness {
+    /// Whether the public listeners accept connections.
+    pub fn set_bound(&self, bound: bool) {
+        self.bound.store(bound, Ordering::Release);
+    }
+
+    /// Whether a shutdown has begun.
+    pub fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Release);
+    }
+
     /// Notes how a named part is (`upstream acme`); one that is not ok makes `degraded`.
     pub fn set_check(&self, name: &str, ok: bool, detail: impl Into<String>) {
         self.checks.lock().insert(name.to_owned(), Check { ok, detail: detail.into() });
@@ -67,7 +75,7 @@ impl Report {
         let mut checks = readiness.checks.lock().clone();
         let generation = current.load();
         let sites = generation.plan.sites.len();
-        let detail = format!("generation {}, {sites} sites", generation.plan.generation);
+        let detail = format!("generation {}; sites: {sites}", generation.plan.generation);
         checks.insert("plan".into(), Check { ok: true, detail });
         let alive = current.alive_plans().to_string();
         checks.insert("plans_alive".into(), Check { ok: true, detail: alive });

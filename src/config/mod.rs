@@ -11,6 +11,7 @@
 mod compile;
 mod document;
 mod later;
+mod marks;
 mod place;
 mod problem;
 mod raw;
@@ -67,14 +68,14 @@ pub fn load(path: &Path) -> Result<Plan, Problems> {
 /// # Errors
 /// Every problem at once, with positions.
 pub fn load_with(path: &Path, options: &Options) -> Result<Plan, Problems> {
-    let fatal = |problem| Problems::new(path, vec![problem], false);
+    let fatal = |problem| Problems::new(path, vec![problem]);
     let text = document::read(path).map_err(fatal)?;
 
     let mut found = Vec::new();
     let document = document::parse(&text, &mut found);
     let document::Document { mut value, marks } = document.map_err(|problem| {
         found.push(problem);
-        Problems::new(path, std::mem::take(&mut found), false)
+        Problems::new(path, std::mem::take(&mut found))
     })?;
 
     let mut report = report::Report::new(&marks, found);
@@ -90,6 +91,5 @@ pub fn load_with(path: &Path, options: &Options) -> Result<Plan, Problems> {
             }
         }
     }
-    let (list, cut_short) = report.into_problems();
-    Err(Problems::new(path, list, cut_short))
+    Err(Problems::new(path, report.into_problems()))
 }

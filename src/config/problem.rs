@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 use super::place::Mark;
 
+/// After so many nobody reads on.
+pub const MAX_PROBLEMS: usize = 100;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -58,10 +61,12 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// The problems of a file, sorted by position.
-    pub fn new(file: impl Into<PathBuf>, mut list: Vec<Problem>, cut_short: bool) -> Self {
+    /// The problems of a file, sorted by position, [`MAX_PROBLEMS`] of them at most.
+    pub fn new(file: impl Into<PathBuf>, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| problem.at);
         list.dedup();
+        let cut_short = list.len() > MAX_PROBLEMS;
+        list.truncate(MAX_PROBLEMS);
         Self { file: file.into(), list, cut_short }
     }
 }
@@ -124,7 +129,7 @@ mod tests {
         let mut late = Problem::new("no such mode").at(Some(Mark { line: 9, column: 3 }));
         late.expected("require").hint("did you mean `require`?");
         let early = Problem::new("too\u{1b}[31mred").at(Some(Mark { line: 2, column: 1 }));
-        let shown = Problems::new("a.yaml", vec![late, early], false).to_string();
+        let shown = Problems::new("a.yaml", vec![late, early]).to_string();
         assert_eq!(
             shown,
             "a.yaml:2:1: too\\u{1b}[31mred\n\

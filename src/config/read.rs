@@ -121,9 +121,13 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
         }
     } else if let Some(rest) = message.strip_prefix("unknown variant ") {
         let (word, known) = quoted(rest);
+        let what = match is_secret(place) {
+            true => "this word is not known here".to_owned(),
+            false => format!("`{word}` is not known here"),
+        };
         let hint =
             nearest(&word, known.iter().copied()).map(|word| format!("did you mean `{word}`?"));
-        let problem = report.value(place, format!("`{word}` is not known here"));
+        let problem = report.value(place, what);
         problem.expected(known.join(", "));
         problem.hint = hint;
     } else if is_secret(place) {
@@ -142,8 +146,11 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
                         .any(|kind| found.starts_with(kind));
                 let problem =
                     report.value(place, format!("{} does not belong here", found_plainly(found)));
+                let lonely = expected.starts_with("a list") && found.starts_with("string ");
                 problem.expected(expected);
-                if unquoted {
+                if lonely {
+                    problem.hint("put it in brackets: [ … ]");
+                } else if unquoted {
                     problem.hint("put it in quotes");
                 }
             }

@@ -2,11 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::place::{Marks, Place};
-use super::problem::Problem;
-
-/// After this many problems nobody reads on.
-const MAX_PROBLEMS: usize = 100;
+use super::marks::Marks;
+use super::place::{Mark, Place};
+use super::problem::{MAX_PROBLEMS, Problem};
 
 /// Gathers problems with their positions.
 #[derive(Debug)]
@@ -39,9 +37,9 @@ impl<'a> Report<'a> {
     }
 
     fn push(&mut self, problem: Problem) -> &mut Problem {
-        self.list.push(problem);
-        let last = self.list.len() - 1;
-        &mut self.list[last]
+        // An empty file has no places: its problems are where it begins.
+        let at = problem.at.or(Some(Mark { line: 1, column: 1 }));
+        self.list.push_mut(problem.at(at))
     }
 
     /// Remembers that this place was taken out.
@@ -71,12 +69,11 @@ impl<'a> Report<'a> {
 
     /// Whether there are too many to go on.
     pub fn is_full(&self) -> bool {
-        self.list.len() >= MAX_PROBLEMS
+        self.list.len() > MAX_PROBLEMS
     }
 
-    /// The problems, and whether the list was cut short.
-    pub fn into_problems(self) -> (Vec<Problem>, bool) {
-        let full = self.is_full();
-        (self.list, full)
+    /// The problems.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.list
     }
 }

@@ -265,20 +265,23 @@ fn attributes(
     claims: &Claims<'_>,
     gave: &[&Json<'_>],
 ) -> Result<Option<String>, Rejection> {
-    let (source, gave) = match &rules.attributes {
+    let (source, rest) = match &rules.attributes {
         Attributes::None => return Ok(None),
-        Attributes::Rest => (Some(&claims.0), gave),
-        Attributes::At(place) => (claims.at(place), [].as_slice()),
+        Attributes::Rest => (Some(&claims.0), true),
+        Attributes::At(place) => (claims.at(place), false),
     };
-    let members = match source {
-        None => return Ok(None),
-        Some(Json::Object(members)) => members,
-        Some(other) => return Err(wrong_kind("the attributes' claim", other, "an object")),
+    let members = match (source, &rules.attributes) {
+        (Some(Json::Object(members)), _) => members,
+        (Some(other), Attributes::At(place)) => {
+            return Err(wrong_kind(&name_of(place), other, "an object"));
+        }
+        _ => return Ok(None),
     };
-    let rest = rules.attributes == Attributes::Rest;
+    let gave = if rest { gave } else { &[] };
     let kept = members.iter().filter(|(name, value)| {
         let about_token = *value == Json::Null || REGISTERED.contains(&&**name);
-        !(rest && about_token) && !gave.iter().any(|given| std::ptr::eq(*given, value))
+        let given = || gave.iter().any(|given| std::ptr::eq(*given, value));
+        !(rest && (about_token || given()))
     });
     let prefix = unsigned.prefix.as_deref().filter(|prefix| !prefix.is_empty());
     if let Some(prefix) = prefix

@@ -374,6 +374,61 @@ mod tests {
         }
     }
 
+    /// RFC 7515 A.2 and A.3, RFC 8037 A.4: signatures that others made.
+    #[test]
+    fn published_signatures_verify() {
+        let payload = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9p\
+            c19yb290Ijp0cnVlfQ";
+        let bytes = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap();
+        let rsa = [
+            b"\x30\x82\x01\x0a\x02\x82\x01\x01\x00".as_slice(),
+            &bytes(
+                "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPM\
+                EzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63\
+                kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9k\
+                G4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ",
+            ),
+            b"\x02\x03\x01\x00\x01",
+        ];
+        let p256 = [
+            b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\
+                \x03\x01\x07\x03\x42\x00\x04"
+                .as_slice(),
+            &bytes("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+            &bytes("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+        ];
+        let ed25519 = [
+            b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00".as_slice(),
+            &bytes("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+        ];
+        for (pem, message, signature) in [
+            (
+                pem::write("RSA PUBLIC KEY", &rsa.concat()),
+                format!("eyJhbGciOiJSUzI1NiJ9.{payload}"),
+                "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O\
+                    8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIA\
+                    RNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPq\
+                    vhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+            ),
+            (
+                pem::write("PUBLIC KEY", &p256.concat()),
+                format!("eyJhbGciOiJFUzI1NiJ9.{payload}"),
+                "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+            ),
+            (
+                pem::write("PUBLIC KEY", &ed25519.concat()),
+                "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc".to_owned(),
+                "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+            ),
+        ] {
+            let key = Key::public_pem("k", None, pem.as_bytes()).unwrap();
+            let signature = bytes(signature);
+            assert!(key.verifies(message.as_bytes(), &signature), "{:?}", key.algorithm());
+            assert!(!key.verifies(payload.as_bytes(), &signature));
+            assert!(!key.verifies(message.as_bytes(), &[]));
+        }
+    }
+
     #[test]
     fn weak_foreign_and_private_keys_are_refused_with_a_sentence() {
         let private = fresh::pair(Algorithm::ES256).unwrap().private;

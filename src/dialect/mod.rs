@@ -63,11 +63,22 @@ pub struct Source {
 pub enum Carrier {
     /// A header field; `scheme` is an authentication scheme such as `Bearer`, compared
     /// without case. `names` are header names in lower case.
-    Header { names: Names, scheme: Option<String> },
+    Header {
+        /// In lower case.
+        names: Names,
+        /// Such as `Bearer`.
+        scheme: Option<String>,
+    },
     /// A query parameter (names compared percent-decoded).
-    Query { names: Names },
+    Query {
+        /// As they read when decoded.
+        names: Names,
+    },
     /// A cookie.
-    Cookie { names: Names },
+    Cookie {
+        /// As they stand.
+        names: Names,
+    },
 }
 
 /// The names of a credential's parts in one carrier. Tokens have only `proof`.
@@ -108,6 +119,7 @@ pub struct Hash<'a> {
 
 /// The closed set of ways to prove.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a site, and never moved by a request")]
 pub enum Mechanism {
     /// A signed token.
     Jwt(JwtRules),

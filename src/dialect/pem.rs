@@ -184,6 +184,25 @@ mod tests {
     }
 
     #[test]
+    fn a_certificates_key_is_the_key_it_certifies() {
+        let body = "MIIBcjCCARmgAwIBAgIUZ+588nrrhv/ZG2YUA/FRCQhRlQkwCgYIKoZIzj0EAwIwDzENMAsGA1UE\
+            AwwEdGVzdDAeFw0yNjExMjExMjIyMTJaFw0zNjExMTgxMjIyMTJaMA8xDTALBgNVBAMMBHRlc3QwWTATBgcq\
+            hkjOPQIBBggqhkjOPQMBBwNCAAQEolyx8b2krdBBg4V8nIAA8oh7AzqFCpf55Vt+aKQWkbk9HZ1FLygxzIeV\
+            myAQooaXOM4aC+R7za6SzxcLsikSo1MwUTAdBgNVHQ4EFgQU0MU6ZyKDasvL+MHm4iIrm5gb33YwHwYDVR0j\
+            BBgwFoAU0MU6ZyKDasvL+MHm4iIrm5gb33YwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBx\
+            xVN9nQwyPgAd26TrAeuKTufQf8ge3/ymW47e48gCCgIgAmIq9JW5H0ZyKDHrZKHZgM5Acw7QIZ3E//GXgku5\
+            2YQ=";
+        let spki = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEBKJcsfG9pK3QQYOFfJyAAPKIewM6hQqX+eVbfmik\
+            FpG5PR2dRS8oMcyHlZsgEKKGlzjOGgvke82uks8XC7IpEg==";
+        let of = |label: &str, body: &str| {
+            let pem = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+            public_key(pem.as_bytes()).unwrap()
+        };
+        assert_eq!(of("CERTIFICATE", body), of("PUBLIC KEY", spki));
+        assert_eq!(of("PUBLIC KEY", spki).key_type, KeyType::P256);
+    }
+
+    #[test]
     fn no_damaged_der_panics() {
         let key = public_key(ED25519.as_bytes()).unwrap();
         let spki =

@@ -64,7 +64,10 @@ pub enum SignError {
     #[error("key `{0}` is a public key: signing needs its private half")]
     NeedsPrivateKey(Arc<str>),
     /// The private key cannot be read or does not fit.
-    #[error("the private key does not serve {0}: {1}")]
+    #[error(
+        "the private key does not serve {0} ({1}); PKCS#8 in PEM is needed, as \
+         `openssl pkcs8 -topk8 -nocrypt` writes it"
+    )]
     PrivateKey(&'static str, String),
     /// The dialect has nowhere to put this.
     #[error("this dialect signs no {0}")]
@@ -169,7 +172,7 @@ fn payload(
     if let KeySelection::Claim(claim) = &rules.key
         && !payload.contains_key(claim)
     {
-        put(&mut payload, &[claim.clone()], (**key.id()).into())?;
+        put(&mut payload, std::slice::from_ref(claim), (**key.id()).into())?;
     }
     for (name, value) in &subject.attributes {
         let above = match &claims.attributes {
@@ -177,7 +180,7 @@ fn payload(
             Attributes::At(place) => &place.0,
             Attributes::None => return Err(SignError::NoPlace("attributes")),
         };
-        put(&mut payload, &[above, &[name.clone()]].concat(), value.clone())?;
+        put(&mut payload, &[above, std::slice::from_ref(name)].concat(), value.clone())?;
     }
     Ok(payload)
 }
@@ -312,7 +315,7 @@ mod tests {
             let private_pem = pair.as_ref().map(|pair| pair.private.expose());
             let signing = SigningKey { key: &key, private_pem };
             let signed = sign(&jwt(), signing, &jane(), NOW, None).unwrap();
-            assert_eq!(signed.warnings, [String::new(); 0], "{algorithm:?}");
+            assert_eq!(signed.warnings, Vec::<String>::new(), "{algorithm:?}");
             let identity = proven(&jwt(), &key, &signed);
             assert_eq!(identity.id.as_deref(), Some("u1"));
             // One changed bit of the message is no longer what was signed.
@@ -327,7 +330,7 @@ mod tests {
         let key = Arc::new(secret("k1", Algorithm::HS256, "0123456789abcdef"));
         for dialect in [jwt(), zendesk_chat(), ringcentral_engage(), amazon_connect("w")] {
             let signed = signed(&dialect, &key, &jane());
-            assert_eq!(signed.warnings, [String::new(); 0], "{}", dialect.name);
+            assert_eq!(signed.warnings, Vec::<String>::new(), "{}", dialect.name);
             let identity = proven(&dialect, &key, &signed);
             assert_eq!(identity.id.as_deref(), Some("u1"), "{}", dialect.name);
             assert_eq!(identity.name.as_deref(), Some("Jane Doe"), "{}", dialect.name);
@@ -348,7 +351,7 @@ mod tests {
         });
         let key = Arc::new(secret("k1", Algorithm::HS256, "0123456789abcdef"));
         let signed = signed(&dialect, &key, &jane());
-        assert_eq!(signed.warnings, [String::new(); 0]);
+        assert_eq!(signed.warnings, Vec::<String>::new());
         assert_eq!(signed.expires, Some(UnixTime::from_secs(1_700_000_060)));
     }
 

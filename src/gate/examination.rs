@@ -2,6 +2,7 @@
 //! policy → edits.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method};
 
@@ -48,6 +49,7 @@ pub(crate) fn examine_with<'p>(
     let mut verdict = Verdict {
         site: None,
         mode: None,
+        allowed_origins: Arc::default(),
         outcome: Outcome::Preflight { allowed: false },
         stripped: inbound.stripped,
         distrusted: inbound.distrusted,
@@ -77,6 +79,7 @@ fn place<'p, 'r>(
         .and_then(|index| plan.sites.get(index))
         .ok_or_else(|| Refusal::fault(Fault::UnknownSite, "no site serves this host"))?;
     verdict.site = Some(site);
+    verdict.allowed_origins = site.settings.allowed_origins.clone();
     // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
     let whole = request.target == "*" && *request.method == Method::OPTIONS;
     if !whole && !request.target.starts_with('/') || request.target.contains('#') {
@@ -84,6 +87,7 @@ fn place<'p, 'r>(
     }
     let settings = path::settings(site, request.path(), request.method)?;
     verdict.mode = Some(settings.mode);
+    verdict.allowed_origins = settings.allowed_origins.clone();
     Ok(Place { host, site, settings })
 }
 

@@ -28,12 +28,14 @@ mod spent;
 pub(crate) mod testing;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
 use crate::dialect::Reason;
 use crate::identity::Visitor;
 use crate::plan::{Site, TrustedProxies};
+use origin::Origin;
 
 pub use edits::Edits;
 pub(crate) use examination::{Prover, examine_with};
@@ -101,6 +103,8 @@ pub struct Verdict<'p> {
     pub site: Option<&'p Site>,
     /// The mode in force, once the route is known.
     pub mode: Option<Mode>,
+    /// Origins whose pages may read the answer; empty: any.
+    pub allowed_origins: Arc<[Origin]>,
     /// Forward, refuse or answer.
     pub outcome: Outcome,
     /// Reserved header fields that the client had made up.

@@ -78,7 +78,6 @@ pub fn token_dialect() -> Dialect {
             key: KeySelection::KidOrAny,
             required_header: Vec::new(),
             max_bytes: 4096,
-            warn_bytes: None,
             leeway_iat: 0,
             leeway_exp: 0,
             max_lifetime: None,

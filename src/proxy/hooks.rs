@@ -227,6 +227,9 @@ impl Gate {
             return Error::e_explain(ErrorType::InternalError, "no decision");
         };
         apply(&forward.edits, upstream)?;
+        if let Some(host) = journey.upstream_host() {
+            upstream.insert_header("Host", host)?;
+        }
         // A repeated attempt sends the body again from its start.
         journey.body_seen = 0;
         journey.spend(begun);

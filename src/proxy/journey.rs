@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::UnixTime;
+use crate::gate::origin::Origin;
 use crate::gate::{Cause, Fault, Forward, Mode, Outcome, Peer, Refusal, RequestView, forwarded};
 use crate::identity::Standing;
 use crate::judge;
@@ -26,6 +27,7 @@ pub struct Journey {
     client: Option<IpAddr>,
     site: Option<usize>,
     origin: Option<String>,
+    allowed_origins: Arc<[Origin]>,
     forward: Option<Box<Forward>>,
     decided: Option<Decided>,
     code: Option<&'static str>,
@@ -78,6 +80,7 @@ impl Journey {
             client: None,
             site: None,
             origin: None,
+            allowed_origins: Arc::default(),
             forward: None,
             decided: None,
             code: None,
@@ -119,6 +122,12 @@ impl Journey {
     /// Whether forwarding headers of an untrusted peer were replaced.
     pub fn distrusted(&self) -> bool {
         self.distrusted
+    }
+
+    /// What the backend is to see as `Host` instead of the client's.
+    pub fn upstream_host(&self) -> Option<&str> {
+        let sites = &self.generation.as_ref()?.plan.sites;
+        sites.get(self.site?)?.upstream.host.as_deref()
     }
 
     /// How the request goes on, if it does.
@@ -163,6 +172,7 @@ impl Journey {
         let judge::Judgement { verdict, verification } = judge::judge(plan, &view, UnixTime::now());
         self.stripped = verdict.stripped;
         self.distrusted = verdict.distrusted;
+        self.allowed_origins = verdict.allowed_origins;
         if let Some(site) = verdict.site {
             self.site = Some(site.index);
             self.verification = verification.map(|took| (site.dialect.scheme(), took));
@@ -245,9 +255,15 @@ impl Journey {
             Some(generation) => generation.plan.errors,
             None => crate::plan::ErrorStyle::default(),
         };
-        let allowed = site.map_or(&[][..], |site| &site.settings.allowed_origins);
         let realm = site.map(|site| &*site.name);
-        refusal::reply(refusal, style, realm, self.origin.as_deref(), allowed, &self.request_id)
+        refusal::reply(
+            refusal,
+            style,
+            realm,
+            self.origin.as_deref(),
+            &self.allowed_origins,
+            &self.request_id,
+        )
     }
 
     /// Writes the request's line and counts it, once.

@@ -184,7 +184,7 @@ async fn ask_backend(
     };
     journey.upstream = Some(endpoint);
     let Some(forward) = journey.forward() else { return Err(unreachable) };
-    let head = handshake_head(handshake, &forward.edits);
+    let head = handshake_head(handshake, &forward.edits, journey.upstream_host());
     let mut buffer = BytesMut::new();
     let exchange = async {
         backend.write_all(&head).await?;
@@ -231,13 +231,14 @@ async fn connect(endpoint: &Endpoint) -> std::io::Result<Box<dyn Backend>> {
 
 /// The handshake as the backend gets it: hop-by-hop fields dropped first, then the gate's
 /// edits, so that naming a trusted header in `Connection` takes nothing away.
-fn handshake_head(handshake: Handshake, edits: &Edits) -> BytesMut {
+fn handshake_head(handshake: Handshake, edits: &Edits, host: Option<&str>) -> BytesMut {
     let Handshake { target, authority, mut headers } = handshake;
     drop_hop_by_hop(&mut headers);
-    if let Some(host) = authority.and_then(|authority| HeaderValue::from_str(&authority).ok()) {
+    edits.apply(&mut headers);
+    let host = host.or(authority.as_deref()).and_then(|host| HeaderValue::from_str(host).ok());
+    if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
-    edits.apply(&mut headers);
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     wire::request_head("GET", edits.target.as_deref().unwrap_or(&target), &headers)

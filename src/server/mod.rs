@@ -186,29 +186,23 @@ where
     drop(never.0);
 }
 
-/// What readiness cannot be told of when it happens.
+/// Starts resolving a new Plan's names, and keeps readiness informed of those that fail.
 async fn keep_readiness(
     current: Arc<Current>,
     upstreams: Upstreams,
     readiness: Arc<Readiness>,
     drain: Arc<Drain>,
 ) {
-    let mut adopted = 0;
+    let mut changes = current.subscribe();
     while drain.phase() < Phase::Closing {
-        {
-            let generation = current.load();
-            if generation.plan.generation != adopted {
-                adopted = generation.plan.generation;
-                upstreams.adopt(&generation.plan);
-            }
-        }
+        upstreams.adopt(&current.load().plan);
         let unresolved = upstreams.unresolved();
         let detail = match unresolved.is_empty() {
             true => "every name resolves".to_owned(),
             false => format!("cannot resolve {}", unresolved.join(", ")),
         };
-        readiness.set_check("upstream", unresolved.is_empty(), &detail);
-        tokio::time::sleep(READINESS_ROUND).await;
+        readiness.set_check("upstream", unresolved.is_empty(), detail);
+        let _ = tokio::time::timeout(READINESS_ROUND, changes.changed()).await;
     }
 }
 

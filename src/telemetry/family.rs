@@ -83,11 +83,11 @@ impl<M: Series> Family<M> {
     }
 
     /// A series that is counted but never shown.
+    #[allow(clippy::expect_used)] // `new` has built one: only label values differ, any text
     pub fn detached(&self, values: &[&str]) -> M {
         let labels = self.labels.iter().zip(values);
         let opts = Opts::new(&self.desc.fq_name, &self.desc.help)
             .const_labels(labels.map(|(name, value)| ((*name).into(), (*value).into())).collect());
-        // `new` built one with the same names and buckets; label values may be any text.
         M::build(opts, self.buckets).expect("checked when the family was made")
     }
 

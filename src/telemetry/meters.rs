@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::metrics::{GaugeGuard, Metrics, NO_SITE, SITES_IN_HISTOGRAMS, gauge};
-use super::outcomes::{self, CloseReason, Decided, Decision, FIELDS, SCHEMES, UpstreamError};
+use super::outcomes::{self, CloseReason, Decided, Decision, FIELDS, UpstreamError};
 use crate::clock::UnixTime;
 use crate::dialect::Reason;
 use crate::gate::Mode;
@@ -38,7 +38,7 @@ pub struct SiteMeters {
     codes: [OnceLock<Box<[OnceLock<IntCounter>]>>; 9],
     duration: Histogram,
     overhead: Histogram,
-    verification: Vec<(&'static str, Histogram)>,
+    verification: Option<(&'static str, Histogram)>,
     stripped: IntCounter,
     omitted: Vec<(&'static str, IntCounter)>,
     upstream_errors: Vec<IntCounter>,
@@ -140,7 +140,7 @@ impl SiteMeters {
             codes: Default::default(),
             duration: metrics.request_duration.with(labels),
             overhead: metrics.overhead.with(labels),
-            verification: Vec::new(),
+            verification: None,
             stripped: metrics.stripped.with(&[site]),
             omitted: Vec::new(),
             upstream_errors: Vec::new(),
@@ -155,12 +155,8 @@ impl SiteMeters {
     fn with_site(mut self, site: &Site) -> Self {
         let metrics = self.metrics.clone();
         let name: &str = &site.name;
-        let scheme = outcomes::scheme(&site.dialect);
-        self.verification = SCHEMES
-            .iter()
-            .map(|known| (*known, metrics.verification.with(&[known, "miss"])))
-            .filter(|(known, _)| *known == scheme)
-            .collect();
+        let scheme = site.dialect.scheme();
+        self.verification = Some((scheme, metrics.verification.with(&[scheme, "miss"])));
         let omitted = FIELDS.iter().map(|field| (*field, metrics.omitted.with(&[name, field])));
         self.omitted = omitted.collect();
         let errors = UpstreamError::ALL.iter();
@@ -229,6 +225,7 @@ impl SiteMeters {
     }
 
     /// The counter of a status code; what is not three digits counts as 999.
+    #[allow(clippy::indexing_slicing)] // nine pages for the digits 1 to 9
     pub(super) fn status(&self, status: u16) -> &IntCounter {
         let status = if (100..=999).contains(&status) { usize::from(status) } else { 999 };
         let page = self.codes[status / 100 - 1].get_or_init(|| empty(100));
@@ -267,7 +264,8 @@ impl SiteMeters {
             self.count_key(occurrence.key, decided.decision == Decision::Verified);
         }
         if let Some((scheme, duration)) = occurrence.verification
-            && let Some((_, histogram)) = self.verification.iter().find(|(name, _)| *name == scheme)
+            && let Some((_, histogram)) =
+                self.verification.as_ref().filter(|(own, _)| *own == scheme)
         {
             histogram.observe(duration.as_secs_f64());
         }
@@ -345,6 +343,8 @@ fn empty(length: usize) -> Box<[OnceLock<IntCounter>]> {
     (0..length).map(|_| OnceLock::new()).collect()
 }
 
+/// The index is made of enum variants, or of two digits, and the slots are as many.
+#[allow(clippy::indexing_slicing)]
 fn slot(
     slots: &[OnceLock<IntCounter>],
     index: usize,

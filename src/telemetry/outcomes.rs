@@ -93,17 +93,6 @@ impl Decided {
 /// Values of the `field` label of `headers_omitted_total`.
 pub const FIELDS: &[&str] = &["claimed", "details", "attributes"];
 
-/// Values of the `scheme` label of `verification_duration_seconds`.
-pub const SCHEMES: &[&str] = &["jwt", "hmac"];
-
-/// A dialect's scheme.
-pub const fn scheme(dialect: &Dialect) -> &'static str {
-    match dialect.mechanism {
-        Mechanism::Jwt(_) => "jwt",
-        Mechanism::Hmac(_) => "hmac",
-    }
-}
-
 /// Every judgement that a site can come to. Bans, logouts, sessions and limits are not
 /// among them: nothing in this version makes one.
 pub fn possible(site: &Site) -> Vec<Decided> {

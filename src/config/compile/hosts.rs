@@ -1,5 +1,7 @@
 //! Which host belongs to which site.
 
+use std::collections::HashSet;
+
 use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw;
@@ -11,6 +13,7 @@ const HOST: &str = "a host name without port: chat.acme.example, or *.acme.examp
 #[derive(Debug, Default)]
 pub struct Collector {
     hosts: Hosts,
+    suffixes: HashSet<String>,
 }
 
 impl Collector {
@@ -83,7 +86,7 @@ impl Collector {
         }
         let twice = if wildcard {
             let suffix = format!(".{name}");
-            let twice = self.hosts.wildcards.iter().any(|(other, _)| *other == suffix);
+            let twice = !self.suffixes.insert(suffix.clone());
             self.hosts.wildcards.push((suffix, site));
             twice
         } else {

@@ -92,7 +92,7 @@ pub fn secret(
             compiler
                 .report
                 .value(&place, format!("the secret is not {}", name_of(encoding)))
-                .expected(format!("{} as `encoding` or the dialect says", name_of(encoding)))
+                .expected(format!("what `encoding` or the dialect says: {}", name_of(encoding)))
                 .hint("`encoding: raw` takes the bytes as they are");
             return None;
         }
@@ -145,7 +145,9 @@ pub fn file(
     place: &Place,
 ) -> Option<(std::path::PathBuf, Vec<u8>)> {
     let path = compiler.path(named);
-    compiler.watched.push(path.clone());
+    if !compiler.watched.contains(&path) {
+        compiler.watched.push(path.clone());
+    }
     if !compiler.options.secrets {
         return None;
     }

@@ -184,7 +184,7 @@ fn token_settings(
         require(rules, pointer);
     }
     if let Some(leeway) = raw.leeway {
-        let seconds = |period: raw::Period| period.0.as_secs();
+        let seconds = |period: raw::Seconds| period.0;
         rules.leeway_iat = leeway.iat.map_or(rules.leeway_iat, seconds);
         rules.leeway_exp = leeway.exp.map_or(rules.leeway_exp, seconds);
     }

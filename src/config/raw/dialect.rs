@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::{List, Named, OneOrMany, Period, SecretEncoding, Size, Source};
+use super::{List, Named, OneOrMany, Seconds, SecretEncoding, Size, Source};
 use crate::config::read::Complaint;
 
 /// How a vendor signs identity: `jwt` or `hmac`.
@@ -121,9 +121,9 @@ impl JsonSchema for KeyRule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JwtLeeway {
     /// For `iat` and `nbf`.
-    pub iat: Option<Period>,
+    pub iat: Option<Seconds>,
     /// For `exp`.
-    pub exp: Option<Period>,
+    pub exp: Option<Seconds>,
 }
 
 impl<'de> Deserialize<'de> for JwtLeeway {
@@ -136,8 +136,12 @@ impl<'de> Deserialize<'de> for JwtLeeway {
                 f.write_str("a duration such as 60s, or { iat: 2m, exp: 0s }")
             }
 
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<JwtLeeway, E> {
+                self.visit_str(&number.to_string())
+            }
+
             fn visit_str<E: de::Error>(self, text: &str) -> Result<JwtLeeway, E> {
-                let both = Some(Period::parse(text).map_err(Complaint::into_error)?);
+                let both = Some(Seconds::parse(text).map_err(Complaint::into_error)?);
                 Ok(JwtLeeway { iat: both, exp: both })
             }
 
@@ -145,8 +149,8 @@ impl<'de> Deserialize<'de> for JwtLeeway {
                 #[derive(Deserialize)]
                 #[serde(deny_unknown_fields)]
                 struct Each {
-                    iat: Option<Period>,
-                    exp: Option<Period>,
+                    iat: Option<Seconds>,
+                    exp: Option<Seconds>,
                 }
                 let each = Each::deserialize(de::value::MapAccessDeserializer::new(members))?;
                 Ok(JwtLeeway { iat: each.iat, exp: each.exp })
@@ -162,14 +166,14 @@ impl JsonSchema for JwtLeeway {
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let period = generator.subschema_for::<Period>();
+        let duration = generator.subschema_for::<Seconds>();
         schemars::json_schema!({
             "description": "How far clocks may differ: one duration for both, or one each.",
             "anyOf": [
-                period,
+                duration,
                 {
                     "type": "object",
-                    "properties": { "iat": period, "exp": period },
+                    "properties": { "iat": duration, "exp": duration },
                     "additionalProperties": false
                 }
             ]
@@ -182,11 +186,11 @@ impl JsonSchema for JwtLeeway {
 #[serde(deny_unknown_fields)]
 pub struct Lifetime {
     /// Longest `exp` − `iat`, inclusive.
-    pub max: Option<Period>,
+    pub max: Option<Seconds>,
     /// A token without `exp` ends this long after `iat`.
-    pub without_exp: Option<Period>,
+    pub without_exp: Option<Seconds>,
     /// Least time that must be left when it is presented.
-    pub min_remaining: Option<Period>,
+    pub min_remaining: Option<Seconds>,
 }
 
 /// Which claims mean what. A pattern is a JSON pointer (`/uuid`) or text with pointers in

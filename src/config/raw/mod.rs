@@ -13,7 +13,7 @@ mod site;
 pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
 };
-pub use scalars::{Mode, Period, PeriodOrNone, Size, Threads, Time};
+pub use scalars::{Mode, Period, PeriodOrNone, Seconds, Size, Threads, Time};
 pub use shapes::{Admin, AdminSettings, List, Named, NamesOrName, OneOrMany, Upstream};
 pub use site::{
     Balance, Key, PublicKey, Route, Secret, SecretEncoding, Site, Source, SourceNames, UnsignedWord,

@@ -99,6 +99,40 @@ impl Period {
     }
 }
 
+/// A duration of whole seconds: token times have no fractions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds(pub u64);
+
+const SECONDS: &str = "a duration of whole seconds such as 90s, 7m, 24h";
+
+scalar!(Seconds, {
+    "description": "A duration of whole seconds: `90s`, `7m`, `24h`, `30d`.",
+    "type": "string",
+    "pattern": "^[0-9]+(s|m|h|d)$"
+});
+
+impl Seconds {
+    /// Reads the notation.
+    ///
+    /// # Errors
+    /// No duration, or one with fractions of a second.
+    pub fn parse(text: &str) -> Result<Self, Complaint> {
+        let Period(period) = Period::parse(text)?;
+        if period.subsec_nanos() != 0 {
+            let what = format!("`{text}` is not a number of whole seconds");
+            return Err(Complaint::new(what, SECONDS));
+        }
+        Ok(Self(period.as_secs()))
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        match value.as_str() {
+            Some(text) => Self::parse(text),
+            None => Period::from_value(value).map(|Period(period)| Self(period.as_secs())),
+        }
+    }
+}
+
 /// A duration, or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeriodOrNone(pub Option<Duration>);
@@ -271,6 +305,8 @@ mod tests {
         {
             assert!(read::<Period>(text).is_err(), "{text}");
         }
+        assert_eq!(read::<Seconds>("7m"), Ok(Seconds(420)));
+        assert!(read::<Seconds>("1500ms").is_err());
         assert_eq!(read::<PeriodOrNone>("none"), Ok(PeriodOrNone(None)));
     }
 
