@@ -47,7 +47,10 @@ async fn probes_and_metrics_need_no_token() {
     }
     let verbose = ask(&gateway, "/readyz?verbose", None).await.json();
     assert_eq!(verbose["status"], "ready");
-    assert_eq!(verbose["checks"]["config"]["ok"], true, "{verbose}");
+    for check in ["plan", "listeners", "reload", "upstream"] {
+        assert_eq!(verbose["checks"][check]["ok"], true, "{check}: {verbose}");
+        assert!(verbose["checks"][check]["detail"].is_string(), "{check}: {verbose}");
+    }
     // The kubelet asks by address, and `health` has nothing else to tell.
     let by_address = Request::get("/readyz").host(&health.to_string()).send(health).await;
     assert_eq!(by_address.status, 200);

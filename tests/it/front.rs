@@ -136,16 +136,11 @@ async fn an_http_2_preface_may_come_in_pieces() {
     let h2 = h2c::Connection::open(relay).await;
     assert_eq!(h2.get("any.test", "/c", &[]).await.echoed().target, "/c");
     // And HTTP/1.1 too, even where it begins like the preface.
-    for bytes in
-        ["PRI /x HTTP/1.1\r\nHost: a.test\r\n\r\n", "PRIX / HTTP/1.1\r\nHost: a.test\r\n\r\n"]
-    {
-        let mut connection = gateway.connect().await;
-        connection.send(&bytes.as_bytes()[..3]).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        connection.send(&bytes.as_bytes()[3..]).await;
-        let answer = connection.response().await.expect("an answer");
-        assert!(matches!(answer.status, 200 | 400 | 405 | 501), "{answer:?}");
-    }
+    let mut connection = gateway.connect().await;
+    connection.send(b"PRI").await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    connection.send(b"NT /c HTTP/1.1\r\nHost: any.test\r\n\r\n").await;
+    assert_eq!(connection.response().await.expect("an answer").echoed().method, "PRINT");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

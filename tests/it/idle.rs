@@ -19,7 +19,7 @@ async fn a_websocket_that_idles_seventy_seconds_echoes_again_where_plain_pingora
     for message in 0..1000 {
         ours.echoes(&message.to_string()).await.expect("an echo");
     }
-    let plain = PlainPingora::start(echo.address).await;
+    let plain = PlainPingora::start(echo.address, false).await;
     let mut theirs = open_plain(&plain).await;
     let start = Instant::now();
     let (cut, ()) = tokio::join!(theirs.closes_within(QUIET), tokio::time::sleep(QUIET));

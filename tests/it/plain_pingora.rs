@@ -19,7 +19,10 @@ pub struct PlainPingora {
     _running: tokio::sync::watch::Sender<bool>,
 }
 
-struct Forward(SocketAddr);
+struct Forward {
+    backend: SocketAddr,
+    yields: bool,
+}
 
 #[async_trait]
 impl ProxyHttp for Forward {
@@ -32,16 +35,32 @@ impl ProxyHttp for Forward {
         _session: &mut Session,
         _ctx: &mut Self::CTX,
     ) -> pingora::Result<Box<HttpPeer>> {
-        Ok(Box::new(HttpPeer::new(self.0, false, String::new())))
+        Ok(Box::new(HttpPeer::new(self.backend, false, String::new())))
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<bytes::Bytes>,
+        _end: bool,
+        _ctx: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        if self.yields {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 }
 
 impl PlainPingora {
-    /// Starts it in front of a backend.
-    pub async fn start(backend: SocketAddr) -> Self {
+    /// Starts it in front of a backend. With `yields` its body filter awaits once, as any
+    /// that does something may: that turns a race that a few in a hundred upgrades lose
+    /// into one that most lose.
+    pub async fn start(backend: SocketAddr, yields: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
-        let proxy = Arc::new(http_proxy(&Arc::new(ServerConf::default()), Forward(backend)));
+        let proxy =
+            Arc::new(http_proxy(&Arc::new(ServerConf::default()), Forward { backend, yields }));
         let (running, shutdown) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

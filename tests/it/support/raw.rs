@@ -172,17 +172,12 @@ impl Connection {
         self.read_response(false).await
     }
 
-    /// Waits for exactly these bytes; an error shows what came instead.
-    pub async fn hears(&mut self, wanted: &[u8]) -> Result<(), String> {
-        let hearing = async {
-            while self.buffer.len() < wanted.len() && self.fill().await.unwrap_or(false) {}
-        };
-        let _ = tokio::time::timeout(PATIENCE, hearing).await;
-        if !self.buffer.starts_with(wanted) {
-            return Err(String::from_utf8_lossy(&self.buffer).into_owned());
+    /// The next head, which should be a 1xx answer: its status.
+    pub async fn interim(&mut self) -> io::Result<u16> {
+        match tokio::time::timeout(PATIENCE, self.read_head()).await {
+            Ok(head) => Ok(head?.status),
+            Err(_) => Err(io::Error::new(ErrorKind::TimedOut, "no answer")),
         }
-        self.buffer.drain(..wanted.len());
-        Ok(())
     }
 
     /// Whether the other end closes within that time; what it says before is dropped.
