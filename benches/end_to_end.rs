@@ -6,6 +6,15 @@
 //! and prints medians and ratios. CPU time is user + system time of the proxy's process
 //! from `/proc/<pid>/stat`; wall time plays no part.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

@@ -5,6 +5,15 @@
 //! `cargo bench --bench gate`. "The gate's own cost" is `judge/<dialect>` less
 //! `crypto/<its algorithm>` of the same run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

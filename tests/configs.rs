@@ -2,6 +2,9 @@
 //! with exactly the words beside them (`UPDATE_GOLDEN=1` rewrites those), and the shipped
 //! ones work.
 
+// A test that cannot set its scene should panic.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -119,10 +119,11 @@ fn token(
     let longest = rules.max_lifetime.unwrap_or(u64::MAX);
     let ttl = ttl.unwrap_or(DEFAULT_TTL.max(rules.min_remaining).min(longest));
     let expires = now.as_secs().saturating_add(ttl);
-    let mut header = json!({ "typ": "JWT", "alg": key.key.algorithm().name() });
-    if !matches!(rules.key, KeySelection::Any | KeySelection::Claim(_)) {
-        header["kid"] = (**key.key.id()).into();
-    }
+    let alg = key.key.algorithm().name();
+    let header = match rules.key {
+        KeySelection::Any | KeySelection::Claim(_) => json!({ "typ": "JWT", "alg": alg }),
+        _ => json!({ "typ": "JWT", "alg": alg, "kid": &**key.key.id() }),
+    };
     let mut payload = payload(rules, key.key, subject)?;
     put(&mut payload, &["iat".to_owned()], now.as_secs().into())?;
     put(&mut payload, &["exp".to_owned()], expires.into())?;

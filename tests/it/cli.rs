@@ -246,7 +246,9 @@ fn schema_is_json_and_dialects_are_listed_one_a_line() {
 
 #[test]
 fn usage_faults_exit_with_2() {
-    for arguments in [&["no-such-command"][..], &["run", "--nonsense"], &["sign"], &[]] {
+    for arguments in
+        [&["no-such-command"][..], &["run", "--nonsense"], &["sign", "--nonsense"], &[]]
+    {
         assert_eq!(code(&countersign(arguments)), 2, "{arguments:?}");
     }
     assert_eq!(code(&countersign(&["--version"])), 0);
