@@ -4,7 +4,7 @@
 //! one person. Three shapes are known:
 //! - the words in which languages print nothing: `null`, `undefined`, `NaN`, `None`, `nil`,
 //!   `[object Object]`;
-//! - the whole id in a template's brackets: `{user_id}`, `<id>`, `%USER_ID%`;
+//! - the whole id in a template's brackets: `{user_id}`, `<id>`, `%USER_ID%`, `%%USER_ID%%`;
 //! - a template's sigil anywhere: `{{…}}`, `#{…}`, `${…}`, `<%…%>`.
 //!
 //! Caveat: a real id of such a shape is refused as well. Therefore words must be all of
@@ -35,6 +35,7 @@ fn is_bracketed_name(id: &str) -> bool {
     inside(id, "<", ">").is_some()
         || inside(id, "{", "}").is_some_and(name)
         || inside(id, "%", "%").is_some_and(name)
+        || inside(id, "%%", "%%").is_some_and(name)
 }
 
 fn has_template(id: &str) -> bool {
@@ -90,6 +91,7 @@ mod tests {
             "<?php echo $id ?>",
             "%USER_ID%",
             "%user%",
+            "%%USER_ID%%",
             "#{first}#{last}",
             "id-{{id}}",
         ] {

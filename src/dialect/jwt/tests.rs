@@ -1,3 +1,5 @@
+//! What the checks of a token say, one sentence a test.
+
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
 use super::super::founding::*;
