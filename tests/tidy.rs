@@ -182,7 +182,7 @@ fn every_reason_and_fault_is_explained_with_its_status() {
     let explained: BTreeMap<String, String> = headings(&page)
         .filter_map(|(heading, below)| Some((heading.strip_prefix('`')?, below)))
         .map(|(heading, below)| {
-            let status = below.split_whitespace().next().unwrap_or_default();
+            let status = below.split([' ', '.']).next().unwrap_or_default();
             (heading.trim_end_matches('`').to_owned(), status.to_owned())
         })
         .collect();
