@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::dialect::{Dialect, Keyring};
+use crate::gate::contract::SiteValues;
 use crate::gate::origin::Origin;
 use crate::gate::policy::Mode;
 use crate::gate::route::{Hosts, Routes};
@@ -107,6 +108,8 @@ pub struct Site {
     pub routes: Routes,
     /// Where its requests go.
     pub upstream: Upstream,
+    /// What every request's headers say of it.
+    pub values: SiteValues,
 }
 
 /// What holds for a route, or for a site where no route matches. Resolved: a route's

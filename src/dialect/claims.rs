@@ -232,7 +232,7 @@ pub(super) fn check_id(id: &str) -> Result<(), Rejection> {
     if id.is_empty() || id.len() > 256 {
         return Err(invalid("the id must have 1 to 256 bytes"));
     }
-    if id.chars().any(char::is_control) {
+    if has_control(id) {
         return Err(invalid("the id holds a control character"));
     }
     if is_placeholder(id) {
@@ -251,11 +251,21 @@ pub(super) fn check_text(what: &str, text: Option<&str>) -> Result<(), Rejection
         Some(text) if text.len() > 1024 => {
             Err(invalid(format!("the {what} is longer than 1024 bytes")))
         }
-        Some(text) if text.chars().any(char::is_control) => {
+        Some(text) if has_control(text) => {
             Err(invalid(format!("the {what} holds a control character")))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether there is a control character, of ASCII or of Latin-1.
+fn has_control(text: &str) -> bool {
+    let (mut control, mut ascii) = (false, true);
+    for byte in text.bytes() {
+        control |= byte.is_ascii_control();
+        ascii &= byte.is_ascii();
+    }
+    control || !ascii && text.chars().any(char::is_control)
 }
 
 /// `Countersign-Attributes`, unless there are none.

@@ -151,7 +151,8 @@ pub fn write_members<'j, 'a: 'j>(
 /// basic plane as surrogate pairs.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+    let escaped = |byte: u8| !matches!(byte, b' '..=b'~') | matches!(byte, b'"' | b'\\');
+    if !text.bytes().fold(false, |any, byte| any | escaped(byte)) {
         out.push_str(text);
         out.push('"');
         return;
@@ -258,8 +259,7 @@ impl<'a> Reader<'a> {
     /// What stands before the next quote or backslash.
     fn plain(&mut self) -> Result<&'a str, Fault> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < b' ';
-        let end = rest.bytes().position(special).ok_or(Fault::Syntax)?;
+        let end = special(rest.as_bytes()).ok_or(Fault::Syntax)?;
         self.at += end;
         match self.peek() {
             Some(b'"' | b'\\') => rest.get(..end).ok_or(Fault::Syntax),
@@ -358,6 +358,28 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Where the first quote, backslash or control character stands. Eight bytes at a time:
+/// this is where most of a token's bytes are looked at.
+fn special(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The lowest marked byte is right in each; higher ones may be marked by a borrow.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, _) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let marked = equal(word, b'"') | equal(word, b'\\') | below(word, b' ');
+        if marked != 0 {
+            return Some(index * 8 + (marked.trailing_zeros() / 8) as usize);
+        }
+    }
+    let start = words.len() * 8;
+    let rest = text.get(start..)?;
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
+    Some(start + rest.iter().position(is_special)?)
+}
+
 /// Whether no name occurs twice. Large objects are sorted: comparing each with each would
 /// let a forger who has no key at all spend our time.
 fn distinct(members: &[(Cow<'_, str>, Json<'_>)]) -> bool {
@@ -406,6 +428,23 @@ mod tests {
         };
         assert_eq!(parse(many("k17").as_bytes()), Err(Fault::Duplicate));
         assert!(parse(many("k40").as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        for byte in 0..=255u8 {
+            for before in 0..20 {
+                for filler in [b'a', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xff] {
+                    let mut text = vec![filler; before];
+                    text.push(byte);
+                    text.extend([b'"'; 9]);
+                    let special = matches!(byte, b'"' | b'\\' | ..b' ');
+                    let expected = if special { before } else { before + 1 };
+                    assert_eq!(super::special(&text), Some(expected), "{byte} {before} {filler}");
+                }
+            }
+        }
+        assert_eq!(super::special(b"nothing of the kind in here"), None);
     }
 
     #[test]

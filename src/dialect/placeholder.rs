@@ -15,7 +15,9 @@
 /// Whether the id is an unfilled template.
 pub fn is_placeholder(id: &str) -> bool {
     let id = id.trim();
-    is_nothing(id) || is_bracketed_name(id) || has_template(id)
+    // Every template has one of these; nearly no id does.
+    let marked = id.bytes().any(|byte| matches!(byte, b'{' | b'<' | b'%'));
+    is_nothing(id) || marked && (is_bracketed_name(id) || has_template(id))
 }
 
 /// JavaScript, Java, SQL, Python and pandas, Go and Ruby, and an object or a promise

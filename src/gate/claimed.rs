@@ -18,6 +18,7 @@ use super::query::{self, Fate, Parameter};
 use super::source::text;
 use super::{Edits, RequestView};
 use crate::dialect::UnsignedRules;
+use crate::dialect::json::write_string;
 
 /// Collects claims while it judges the fields.
 pub(super) struct Claims<'r> {
@@ -37,7 +38,7 @@ pub(super) struct Claims<'r> {
 impl<'r> Claims<'r> {
     /// Begins with what the credential proved; nothing for guests.
     pub fn new(rules: &'r UnsignedRules, proven: &'r [(usize, String)]) -> Self {
-        let initials = rules.fields.iter().fold(0, |bits, field| bits | initial(&field.name));
+        let initials = rules.fields.iter().fold(0, |bits, field| bits | initials(&field.name));
         Self {
             rules,
             proven,
@@ -112,7 +113,7 @@ impl<'r> Claims<'r> {
             return;
         }
         for name in request.headers.keys() {
-            if initial(name.as_str()) & self.initials == 0 {
+            if initials(name.as_str()) & self.initials == 0 {
                 continue;
             }
             let Some(index) = self.header(name) else { continue };
@@ -142,6 +143,9 @@ impl<'r> Claims<'r> {
 
     /// The field that a parameter's name falls under; the nearest, if there are several.
     fn covering(&self, name: &str) -> Option<Covering> {
+        if initials(name) & self.initials == 0 {
+            return None;
+        }
         let fields = self.rules.fields.iter().enumerate();
         fields
             .filter_map(|(index, field)| Some(Covering { index, reach: reach(&field.name, name)? }))
@@ -187,9 +191,9 @@ impl<'r> Claims<'r> {
         let mut json = String::with_capacity(self.size + 16);
         for (name, value) in &self.entries {
             json.push(if json.is_empty() { '{' } else { ',' });
-            contract::write_json_string(name, &mut json);
+            write_string(name, &mut json);
             json.push(':');
-            contract::write_json_string(value, &mut json);
+            write_string(value, &mut json);
         }
         json.push('}');
         Some(json)
@@ -271,10 +275,17 @@ fn as_php_reads(name: &str) -> String {
     name.trim_start_matches(' ').replace(['.', ' '], "_")
 }
 
-/// One bit for a name's first letter or digit.
-fn initial(name: &str) -> u64 {
-    let first = name.bytes().find(u8::is_ascii_alphanumeric);
-    first.map_or(0, |byte| 1 << (byte.to_ascii_lowercase() % 64))
+/// One bit for a name's first letter or digit: names that mean one field, however
+/// carelessly read, share it. Every bit where that cannot be told from the name as it
+/// stands: it begins with an escape of RFC 6901, or holds no letter at all.
+fn initials(name: &str) -> u64 {
+    match name
+        .bytes()
+        .find(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii() || *byte == b'~')
+    {
+        Some(first) if first.is_ascii_alphanumeric() => 1 << (first.to_ascii_lowercase() % 64),
+        _ => u64::MAX,
+    }
 }
 
 /// Headers that are never taken for identity fields, whatever a dialect calls those.

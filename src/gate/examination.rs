@@ -12,6 +12,7 @@ use super::policy::{Decision, Finding, Mode, decide};
 use super::query::Fate;
 use super::source::{self, Found};
 use super::spent::{self, Spent};
+use super::values::Values;
 use super::{
     Edits, Fault, Forward, Outcome, Refusal, RequestView, Verdict, body, contract, forwarded,
     origin, path,
@@ -129,10 +130,11 @@ fn outcome(
     let spent = Spent::new(&place.settings.sources, &found, &has_shape)
         .filter(|_| !place.settings.forward_credential);
     let (visitor, oversized_claim, mut edits) = cleaned(place, request, standing, spent);
-    forwarded::edit(request, &place.host, inbound.vouched, &mut edits);
     edits.remove.extend(inbound.remove);
+    let (values, set) = (&mut Values::new(), &mut edits.set);
+    forwarded::edit(request, &place.host, inbound.vouched, values, set);
     let omitted =
-        contract::inject(place.site, &visitor, oversized_claim, request.request_id, &mut edits.set);
+        contract::inject(place.site, &visitor, oversized_claim, request.request_id, values, set);
     Ok(Outcome::Forward(Box::new(Forward { visitor, edits, overlooked, omitted, body_limit })))
 }
 

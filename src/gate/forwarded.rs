@@ -14,7 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::contract::folds_alike;
 use super::host::Host;
-use super::{Edits, Peer, RequestView};
+use super::values::Values;
+use super::{Peer, RequestView};
 use crate::plan::TrustedProxies;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -106,35 +107,34 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// Sets what the backend is told of the way. `kept`: a trusted peer's word stands.
-pub(super) fn edit(request: &RequestView<'_>, host: &Host<'_>, kept: bool, edits: &mut Edits) {
+pub(super) fn edit(
+    request: &RequestView<'_>,
+    host: &Host<'_>,
+    kept: bool,
+    values: &mut Values,
+    set: &mut Vec<(HeaderName, HeaderValue)>,
+) {
     let address = match request.peer {
-        Peer::Ip(address) => Some(address.to_canonical().to_string()),
+        Peer::Ip(address) => values.shown(address.to_canonical()),
         Peer::Unix => None,
     };
+    let mut say = |name: &HeaderName, value: Option<HeaderValue>| {
+        set.extend(value.map(|value| (name.clone(), value)));
+    };
     if kept {
-        if let Some(value) = address.and_then(|address| appended(request.headers, &address)) {
-            edits.set.push((FOR.clone(), value));
-        }
-        return;
+        return say(&FOR, address.and_then(|address| appended(request.headers, address)));
     }
-    let forwarded = forwarded(address.as_deref(), host.text, scheme(request));
-    if let Ok(value) = HeaderValue::try_from(forwarded) {
-        edits.set.push((header::FORWARDED, value));
-    }
-    if let Some(address) = address.and_then(|address| HeaderValue::try_from(address).ok()) {
-        edits.set.push((REAL_IP.clone(), address.clone()));
-        edits.set.push((FOR.clone(), address));
-    }
-    edits.set.push((PROTO.clone(), HeaderValue::from_static(scheme(request))));
-    if let Ok(value) = HeaderValue::from_str(host.text) {
-        edits.set.push((HOST.clone(), value));
-    }
-    if let Some(port) = request.local_port {
-        edits.set.push((PORT.clone(), HeaderValue::from(port)));
-    }
+    let scheme = if request.tls { "https" } else { "http" };
+    let client = address.as_ref().and_then(|address| address.to_str().ok());
+    say(&header::FORWARDED, forwarded(client, host.text, scheme, values));
+    say(&REAL_IP, address.clone());
+    say(&FOR, address);
+    say(&PROTO, Some(HeaderValue::from_static(scheme)));
+    say(&HOST, values.joined(&[host.text]));
+    say(&PORT, request.local_port.and_then(|port| values.shown(port)));
 }
 
-fn appended(headers: &HeaderMap, address: &str) -> Option<HeaderValue> {
+fn appended(headers: &HeaderMap, address: HeaderValue) -> Option<HeaderValue> {
     let mut list = Vec::new();
     for field in headers.get_all(&FOR) {
         if !field.is_empty() {
@@ -142,26 +142,28 @@ fn appended(headers: &HeaderMap, address: &str) -> Option<HeaderValue> {
             list.extend_from_slice(b", ");
         }
     }
+    if list.is_empty() {
+        return Some(address);
+    }
     list.extend_from_slice(address.as_bytes());
     HeaderValue::try_from(list).ok()
 }
 
 /// RFC 7239 §4: IPv6 addresses and hosts with a port are quoted.
-fn forwarded(address: Option<&str>, host: &str, proto: &str) -> String {
-    let mut value = String::with_capacity(96);
-    let mut add = |parts: &[&str]| parts.iter().for_each(|part| value.push_str(part));
-    match address {
-        None => {}
-        Some(v6) if v6.contains(':') => add(&["for=\"[", v6, "]\";"]),
-        Some(v4) => add(&["for=", v4, ";"]),
-    }
+fn forwarded(
+    address: Option<&str>,
+    host: &str,
+    proto: &str,
+    values: &mut Values,
+) -> Option<HeaderValue> {
+    let address = match address {
+        None => ["", "", ""],
+        Some(v6) if v6.contains(':') => ["for=\"[", v6, "]\";"],
+        Some(v4) => ["for=", v4, ";"],
+    };
     let quote = if host.contains([':', '[']) { "\"" } else { "" };
-    add(&["host=", quote, host, quote, ";proto=", proto]);
-    value
-}
-
-const fn scheme(request: &RequestView<'_>) -> &'static str {
-    if request.tls { "https" } else { "http" }
+    let [before, address, after] = address;
+    values.joined(&[before, address, after, "host=", quote, host, quote, ";proto=", proto])
 }
 
 #[cfg(test)]
@@ -249,12 +251,12 @@ mod tests {
     fn edited(fields: &[(&str, &str)], peer: Peer, kept: bool) -> Vec<(String, String)> {
         let headers = headers(fields);
         let request = RequestView { peer, local_port: Some(8080), ..view(&headers, "/") };
-        let mut edits = Edits::default();
-        edit(&request, &Host::of(&request).unwrap(), kept, &mut edits);
+        let (mut values, mut set) = (Values::new(), Vec::new());
+        edit(&request, &Host::of(&request).unwrap(), kept, &mut values, &mut set);
         let text = |(name, value): &(HeaderName, HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_string())
         };
-        let mut set: Vec<_> = edits.set.iter().map(text).collect();
+        let mut set: Vec<_> = set.iter().map(text).collect();
         set.sort();
         set
     }

@@ -26,6 +26,7 @@ mod source;
 mod spent;
 #[cfg(test)]
 pub(crate) mod testing;
+mod values;
 
 use std::net::IpAddr;
 use std::sync::Arc;

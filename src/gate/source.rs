@@ -180,14 +180,19 @@ fn each_value<'a>(
             fields
                 .flat_map(cookies)
                 .filter(|cookie| cookie.name == name.as_bytes())
-                .for_each(|cookie| visit(String::from_utf8_lossy(cookie.value)));
+                .for_each(|cookie| visit(lossy(cookie.value)));
         }
     }
 }
 
 /// A header's value as text; bytes that are no UTF-8 become U+FFFD.
 pub(super) fn text(value: &HeaderValue) -> Cow<'_, str> {
-    String::from_utf8_lossy(value.as_bytes())
+    lossy(value.as_bytes())
+}
+
+/// As [`String::from_utf8_lossy`], several times faster for what is UTF-8.
+pub(super) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// One pair of a `Cookie` field.

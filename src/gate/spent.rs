@@ -68,7 +68,7 @@ impl<'s> Spent<'s> {
         let spent = |cookie: &source::CookiePair<'_>| {
             self.sources.iter().any(|source| {
                 matches!(&source.carrier, Carrier::Cookie { names } if names.proof.as_bytes() == cookie.name)
-                    && self.counts(source, &String::from_utf8_lossy(cookie.value))
+                    && self.counts(source, &source::lossy(cookie.value))
             })
         };
         edits.rewrite(request.headers, &header::COOKIE, |field| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::contract::SiteValues;
 use super::origin::Origin;
 use super::route::{Hosts, PathPattern, Route, Routes};
 use super::{Edits, Mode, Peer, RequestView};
@@ -183,6 +184,7 @@ impl PlanBuilder {
         };
         let routes = Routes(self.routes.into_iter().map(route).collect());
         let site = Site {
+            values: SiteValues::new("acme-support", &self.dialect.name),
             name: "acme-support".into(),
             index: 0,
             dialect: self.dialect,

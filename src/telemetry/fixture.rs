@@ -9,6 +9,7 @@ use crate::dialect::{
     KeySelection, Mechanism, Output, UnsignedField, UnsignedRules,
 };
 use crate::gate::Mode;
+use crate::gate::contract::SiteValues;
 use crate::gate::route::{Hosts, PathPattern, Route, Routes};
 use crate::plan::{Address, Admin, Plan, Process, Settings, Site, Upstream, UpstreamTarget};
 use crate::secret::Secret;
@@ -49,6 +50,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
     let key = |id| Key::secret(id, Algorithm::HS256, &secret).unwrap();
     let old = key("old").with_window(None, Some(UnixTime::from_secs(2000)));
     Site {
+        values: SiteValues::new(name, "jwt"),
         name: name.into(),
         index,
         dialect: jwt(),

@@ -10,6 +10,7 @@ use crate::dialect::{
     AudienceRule, ClaimType, Dialect, JwtRules, Keyring, Mechanism, Pattern, Pointer, Source,
 };
 use crate::gate::Mode;
+use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
 use crate::plan::{Address, Settings, Site};
 
@@ -86,6 +87,7 @@ pub fn site(
     check_keys(compiler, name, has_keys, mode, &routes, &place);
 
     Some(Site {
+        values: SiteValues::new(name, &dialect.name),
         name: name.into(),
         index,
         dialect,
