@@ -301,7 +301,7 @@ fn attributes(
             "a signed attribute begins with `{prefix}`, which marks unsigned ones"
         )));
     }
-    let mut written = String::new();
+    let mut written = String::with_capacity(256);
     json::write_members(kept.map(|(name, value)| (&**name, value)), gave, &mut written);
     Ok((written != "{}").then_some(written))
 }

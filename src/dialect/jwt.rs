@@ -9,6 +9,7 @@
 //! written in another way.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -43,16 +44,17 @@ pub(super) fn verify(
     let header = Header::read(&token, rules)?;
     let algorithm = header.algorithm(rules, keyring)?;
     let key = signer(rules, &token, &header, algorithm, keyring, now)?;
-    claims::prove(rules, unsigned, &token.payload, key, now)
+    claims::prove(rules, unsigned, token.payload(), key, now)
         .map(Identity::attest)
         .map_err(|rejection| rejection.with_key(key.id()))
 }
 
-/// A token's parts, decoded from strict base64url.
+/// A token's parts, decoded from strict base64url into one buffer.
 struct Token<'t> {
-    header: Vec<u8>,
-    payload: Vec<u8>,
-    signature: Vec<u8>,
+    decoded: Vec<u8>,
+    header: Range<usize>,
+    payload: Range<usize>,
+    signature: Range<usize>,
     /// What the signature covers: the first two parts as they were sent.
     message: &'t str,
 }
@@ -61,18 +63,33 @@ impl<'t> Token<'t> {
     fn decode(token: &'t str) -> Result<Self, Rejection> {
         let (message, header, payload, signature) = split(token)
             .ok_or_else(|| malformed("a token has exactly three parts, separated by dots"))?;
+        // Three bytes of four characters, and up to three more for each part's last group.
+        let mut decoded = vec![0; token.len() / 4 * 3 + 9];
+        let mut end = 0;
         // Canonical: no padding, no line breaks, no stray bits at the end.
-        let decode = |part| {
-            BASE64_URL_SAFE_NO_PAD
-                .decode(part)
-                .map_err(|_| malformed("a part of the token is not base64url without padding"))
+        let mut decode = |part: &str| {
+            let start = end;
+            let rest = decoded.get_mut(start..).unwrap_or_default();
+            end += BASE64_URL_SAFE_NO_PAD
+                .decode_slice(part, rest)
+                .map_err(|_| malformed("a part of the token is not base64url without padding"))?;
+            Ok::<_, Rejection>(start..end)
         };
-        Ok(Self {
-            header: decode(header)?,
-            payload: decode(payload)?,
-            signature: decode(signature)?,
-            message,
-        })
+        let (header, payload) = (decode(header)?, decode(payload)?);
+        let signature = decode(signature)?;
+        Ok(Self { decoded, header, payload, signature, message })
+    }
+
+    fn header(&self) -> &[u8] {
+        self.decoded.get(self.header.clone()).unwrap_or_default()
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.decoded.get(self.payload.clone()).unwrap_or_default()
+    }
+
+    fn signature(&self) -> &[u8] {
+        self.decoded.get(self.signature.clone()).unwrap_or_default()
     }
 }
 
@@ -92,7 +109,7 @@ struct Header<'t>(Json<'t>);
 
 impl<'t> Header<'t> {
     fn read(token: &'t Token<'_>, rules: &JwtRules) -> Result<Self, Rejection> {
-        let header = match json::parse(&token.header) {
+        let header = match json::parse(token.header()) {
             Ok(object @ Json::Object(_)) => Self(object),
             Ok(_) => return Err(malformed("the header is not a JSON object")),
             Err(fault) => return Err(malformed(format!("the header {fault}"))),
@@ -153,7 +170,7 @@ fn signer<'k>(
 ) -> Result<&'k Arc<Key>, Rejection> {
     let (named, only) = named_key(rules, token, header, keyring)?;
     let fits = |key: &&Arc<Key>| {
-        key.algorithm() == algorithm && key.verifies(token.message.as_bytes(), &token.signature)
+        key.algorithm() == algorithm && key.verifies(token.message.as_bytes(), token.signature())
     };
     let Some(key) = keyring.candidates(named, only, now).find(fits) else {
         let rejection = Rejection::new(Reason::BadSignature, NO_KEY_FITS);
@@ -191,7 +208,7 @@ fn named_key<'k>(
         }
         // The one claim read before the signature holds; it only chooses among our keys.
         (KeySelection::Claim(claim), _) => {
-            let claims = Claims::parse(&token.payload)?;
+            let claims = Claims::parse(token.payload())?;
             let id = claims.get(claim).and_then(Json::as_str).and_then(|id| id.rsplit('/').next());
             let key = id.and_then(|id| keyring.get(id)).ok_or_else(unknown)?;
             Ok((Some(key), true))

@@ -143,11 +143,13 @@ impl<'r> Claims<'r> {
 
     /// The field that a parameter's name falls under; the nearest, if there are several.
     fn covering(&self, name: &str) -> Option<Covering> {
-        if initials(name) & self.initials == 0 {
+        let initials_of_name = initials(name);
+        if initials_of_name & self.initials == 0 {
             return None;
         }
         let fields = self.rules.fields.iter().enumerate();
         fields
+            .filter(|(_, field)| initials(&field.name) & initials_of_name != 0)
             .filter_map(|(index, field)| Some(Covering { index, reach: reach(&field.name, name)? }))
             .min_by_key(|covering| covering.reach)
     }

@@ -46,33 +46,37 @@ names! {
     OMITTED "countersign-omitted",
 }
 
-/// Whether two header names are one to a careless reader. Names that differ are told apart
-/// at their first differing letter: nearly all do at the first or second.
+/// Whether two header names are one to a careless reader: case does not count, nor which
+/// characters other than letters and digits stand between these, nor any at the ends. Most
+/// names differ at their first letter, and then nothing more is looked at.
 pub fn folds_alike(one: &str, other: &str) -> bool {
-    let (mut one, mut other) = (Words(one.as_bytes()), Words(other.as_bytes()));
+    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
+    let mut begun = false;
     loop {
-        match (one.next(), other.next()) {
+        let (one, other) = (next_letter(&mut one), next_letter(&mut other));
+        match (one, other) {
             (None, None) => return true,
-            (Some(one), Some(other)) if one.eq_ignore_ascii_case(other) => {}
+            (Some((gap, one)), Some((other_gap, other)))
+                if one.eq_ignore_ascii_case(&other) && (gap == other_gap || !begun) =>
+            {
+                begun = true;
+            }
             _ => return false,
         }
     }
 }
 
-/// The runs of letters and digits in a header name.
-struct Words<'n>(&'n [u8]);
-
-impl<'n> Iterator for Words<'n> {
-    type Item = &'n [u8];
-
-    fn next(&mut self) -> Option<&'n [u8]> {
-        let start = self.0.iter().position(u8::is_ascii_alphanumeric)?;
-        let (_, rest) = self.0.split_at_checked(start)?;
-        let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        let (word, rest) = rest.split_at_checked(end)?;
-        self.0 = rest;
-        Some(word)
+/// Takes the next letter or digit off a name, and says whether anything stood before it.
+fn next_letter(name: &mut &[u8]) -> Option<(bool, u8)> {
+    let mut gap = false;
+    while let Some((byte, rest)) = name.split_first() {
+        *name = rest;
+        if byte.is_ascii_alphanumeric() {
+            return Some((gap, *byte));
+        }
+        gap = true;
     }
+    None
 }
 
 /// Whether a header or trailer is ours alone: its folded name is `countersign` or begins
@@ -131,7 +135,7 @@ pub(super) fn inject(
             injection.add(&NAME, plain(&identity.name));
             injection.add(&EMAIL, plain(&identity.email));
             injection.add(&KEY, values.plain(&identity.key));
-            injection.add(&EXPIRES, identity.expires.and_then(|at| values.shown(at.as_secs())));
+            injection.add(&EXPIRES, identity.expires.and_then(|at| values.number(at.as_secs())));
             attributes = identity.attributes.as_deref();
         }
     }

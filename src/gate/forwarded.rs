@@ -115,7 +115,7 @@ pub(super) fn edit(
     set: &mut Vec<(HeaderName, HeaderValue)>,
 ) {
     let address = match request.peer {
-        Peer::Ip(address) => values.shown(address.to_canonical()),
+        Peer::Ip(address) => values.address(address.to_canonical()),
         Peer::Unix => None,
     };
     let mut say = |name: &HeaderName, value: Option<HeaderValue>| {
@@ -131,7 +131,7 @@ pub(super) fn edit(
     say(&FOR, address);
     say(&PROTO, Some(HeaderValue::from_static(scheme)));
     say(&HOST, values.joined(&[host.text]));
-    say(&PORT, request.local_port.and_then(|port| values.shown(port)));
+    say(&PORT, request.local_port.and_then(|port| values.number(port.into())));
 }
 
 fn appended(headers: &HeaderMap, address: HeaderValue) -> Option<HeaderValue> {

@@ -2,7 +2,8 @@
 //! headers costs one allocation for all of their values, and copying such a value copies no
 //! bytes.
 
-use std::fmt::{Display, Write};
+use std::fmt::Write;
+use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
@@ -30,10 +31,24 @@ impl Values {
         self.written()
     }
 
-    /// What it displays; none if that is no header value.
-    pub fn shown(&mut self, what: impl Display) -> Option<HeaderValue> {
-        // Writing into a buffer that grows cannot fail.
-        let _ = write!(self.buffer, "{what}");
+    /// An integer in decimal.
+    pub fn number(&mut self, number: u64) -> Option<HeaderValue> {
+        self.joined(&[itoa::Buffer::new().format(number)])
+    }
+
+    /// An address as people write it: `192.0.2.1`, `2001:db8::1`.
+    pub fn address(&mut self, address: IpAddr) -> Option<HeaderValue> {
+        match address {
+            IpAddr::V4(address) => {
+                for (place, octet) in address.octets().into_iter().enumerate() {
+                    let dot = if place == 0 { "" } else { "." };
+                    self.buffer.extend_from_slice(dot.as_bytes());
+                    self.buffer.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+                }
+            }
+            // Writing into a buffer that grows cannot fail.
+            IpAddr::V6(address) => _ = write!(self.buffer, "{address}"),
+        }
         self.written()
     }
 
@@ -94,12 +109,20 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them() {
+        let mut values = Values::new();
+        for text in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "::1", "2001:db8::a:1"] {
+            assert_eq!(values.address(text.parse().unwrap()).unwrap(), text);
+        }
+    }
+
+    #[test]
     fn values_do_not_run_into_each_other_nor_into_a_refused_one() {
         let mut values = Values::new();
         let long = "x".repeat(2 * USUAL);
         let first = values.joined(&["a", "b"]);
         assert_eq!(values.joined(&["no\nvalue"]), None);
-        let second = values.shown(42);
+        let second = values.number(42);
         let third = values.plain(&long);
         assert_eq!(first.unwrap(), "ab");
         assert_eq!(second.unwrap(), "42");
