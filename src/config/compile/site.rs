@@ -11,7 +11,7 @@ use crate::dialect::{
 };
 use crate::gate::Mode;
 use crate::gate::route::Routes;
-use crate::plan::{Address, Settings, Site};
+use crate::plan::{Address, NO_SITE, Settings, Site};
 
 /// What a site cannot know of itself.
 pub struct Surroundings<'p> {
@@ -103,6 +103,12 @@ fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
             .report
             .key(place, format!("`{name}` cannot be a site's name"))
             .expected("1 to 63 of a–z 0–9 -");
+    } else if name == NO_SITE {
+        compiler
+            .report
+            .key(place, format!("`{name}` cannot be a site's name"))
+            .expected("another name")
+            .hint(format!("`site=\"{NO_SITE}\"` in metrics stands for requests of no site"));
     }
 }
 
