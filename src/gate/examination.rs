@@ -121,7 +121,7 @@ fn outcome(
         Decision::Forward { standing, overlooked } => (standing, overlooked),
     };
 
-    let keep = place.settings.keep_unsigned || dialect.unsigned.keep;
+    let keep = place.settings.keep_unsigned;
     let mut body_limit = None;
     if place.settings.mode.cleans() && !keep && !dialect.unsigned.fields.is_empty() {
         body_limit = body::limit(request, plan.limits.body)?;
@@ -191,7 +191,7 @@ fn cleaned(
         return (visitor, false, edits);
     }
     let unsigned = &site.dialect.unsigned;
-    let keep = settings.keep_unsigned || unsigned.keep;
+    let keep = settings.keep_unsigned;
     let proven = visitor.identity().map_or(&[][..], |identity| &identity.fields);
     let mut claims = (!keep).then(|| Claims::new(unsigned, proven));
 

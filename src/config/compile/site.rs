@@ -62,7 +62,6 @@ pub fn site(
     }
     let mode = raw.mode.map(|mode| mode.0).unwrap_or_default();
     let keep_unsigned = raw.unsigned == Some(raw::UnsignedWord::Keep);
-    dialect.unsigned.keep = keep_unsigned;
     let settings = Settings {
         mode,
         sources: Arc::from(dialect.sources.as_slice()),

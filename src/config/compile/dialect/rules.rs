@@ -197,6 +197,5 @@ fn unsigned_rules(
         copied,
         // `prefix: ""` marks nothing.
         prefix: raw.and_then(|raw| raw.prefix.clone()).filter(|prefix| !prefix.is_empty()),
-        keep: false,
     }
 }
