@@ -325,6 +325,7 @@ fn hosts_lead_to_their_sites_whatever_way_they_are_written() {
     let plan = config::load(&Path::new(ROOT).join("tests/configs/good/aliases.yaml")).unwrap();
     assert_eq!(plan.hosts.exact.get("a.example"), Some(&0));
     assert_eq!(plan.hosts.exact.get("b.example"), Some(&1));
+    assert_eq!(plan.hosts.exact.get("[::1]"), Some(&1));
     assert_eq!(plan.hosts.wildcards, [(".b.example".to_owned(), 1)]);
     assert_eq!(plan.hosts.fallback, None);
     assert_eq!(plan.process.admin, None);

@@ -6,6 +6,7 @@ use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{Carrier, HashField, Mechanism, MessagePiece, Names, Source};
+use crate::gate::contract;
 
 const ONE: &str = "one of header, query, cookie";
 
@@ -214,8 +215,7 @@ fn header_problem(name: &str) -> Option<&'static str> {
         return Some("{ cookie: NAME } for a cookie");
     }
     // Those are Countersign's own and are removed before anything is looked at.
-    let ours = header.replace(['_', '.'], "-").starts_with("countersign");
-    ours.then_some("a header that is not Countersign's own")
+    contract::is_reserved(header).then_some("a header that is not Countersign's own")
 }
 
 fn lower(names: &mut Names) {
