@@ -214,8 +214,27 @@ fn header_problem(name: &str) -> Option<&'static str> {
     if header == "cookie" {
         return Some("{ cookie: NAME } for a cookie");
     }
+    if header_of_http(header) {
+        return Some("a header that HTTP itself can do without");
+    }
     // Those are Countersign's own and are removed before anything is looked at.
     contract::is_reserved(header).then_some("a header that is not Countersign's own")
+}
+
+/// A spent credential is removed; without these the request would be another one, or none.
+fn header_of_http(name: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "connection",
+        "expect",
+        "host",
+        "keep-alive",
+        "origin",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    NAMES.contains(&name) || name.starts_with("content-") || name.starts_with("sec-")
 }
 
 fn lower(names: &mut Names) {
