@@ -13,6 +13,9 @@ use crate::gate::origin::Origin;
 use crate::gate::policy::Mode;
 use crate::gate::route::{Hosts, Routes};
 
+/// Stands where a site's name would, for requests of no site: no site may have it.
+pub const NO_SITE: &str = "none";
+
 /// One generation of the configuration, resolved.
 #[derive(Debug)]
 pub struct Plan {

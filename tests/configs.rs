@@ -286,11 +286,46 @@ fn a_route_inherits_what_it_does_not_say() {
     assert_eq!(second.settings.allowed_origins, site.settings.allowed_origins);
 }
 
+/// The target that reaches the backend.
+fn sent(plan: &countersign::plan::Plan, target: &str) -> String {
+    use countersign::gate::{Outcome, Peer, RequestView};
+    let headers = http::HeaderMap::from_iter([(http::header::HOST, "a.test".parse().unwrap())]);
+    let request = RequestView {
+        method: &http::Method::GET,
+        target,
+        authority: None,
+        headers: &headers,
+        peer: Peer::Unix,
+        tls: false,
+        local_port: None,
+        upgrade: false,
+        request_id: "r-1",
+    };
+    let now = countersign::clock::UnixTime::from_secs(0);
+    match countersign::judge::judge(plan, &request, now).verdict.outcome {
+        Outcome::Forward(forward) => forward.edits.target.unwrap_or_else(|| target.to_owned()),
+        other => panic!("it should have been forwarded: {other:?}"),
+    }
+}
+
+#[test]
+fn a_route_takes_back_what_its_site_keeps() {
+    let plan = with_sites(
+        "",
+        "  a:\n    upstream: http://b\n    dialect: zendesk-chat\n    unsigned: keep\n\
+         \x20   keys: [ { id: k, secret: { file: good } } ]\n\
+         \x20   routes: [ { path: /strict/*, unsigned: claim } ]\n",
+    );
+    assert_eq!(sent(&plan, "/?name=x"), "/?name=x");
+    assert_eq!(sent(&plan, "/strict/?name=x"), "/strict/");
+}
+
 #[test]
 fn hosts_lead_to_their_sites_whatever_way_they_are_written() {
     let plan = config::load(&Path::new(ROOT).join("tests/configs/good/aliases.yaml")).unwrap();
     assert_eq!(plan.hosts.exact.get("a.example"), Some(&0));
     assert_eq!(plan.hosts.exact.get("b.example"), Some(&1));
+    assert_eq!(plan.hosts.exact.get("[::1]"), Some(&1));
     assert_eq!(plan.hosts.wildcards, [(".b.example".to_owned(), 1)]);
     assert_eq!(plan.hosts.fallback, None);
     assert_eq!(plan.process.admin, None);
@@ -319,7 +354,7 @@ fn the_settings_of_a_site_are_worked_into_its_dialect() {
     ] {
         assert!(rules.claims.required.contains(&claim), "{claim:?}");
     }
-    assert!(plan.sites[0].dialect.unsigned.keep && plan.sites[0].settings.keep_unsigned);
+    assert!(plan.sites[0].settings.keep_unsigned);
 
     // The id beside a hash is only a claim without it, wherever a site has it put.
     let fields = &plan.sites[1].dialect.unsigned.fields;

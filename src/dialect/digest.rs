@@ -87,9 +87,9 @@ impl<'h> Message<'h> {
                     Rejection::new(Reason::MissingClaim, detail)
                 })?;
             if let Some(MessagePiece::Literal(separator)) = rules.message.get(index + 1)
-                && value.contains(separator.as_str())
-                && !separator.is_empty()
                 && rules.message.len() > index + 2
+                // Also where only a part of it belongs to the field: `a:` and `::`.
+                && [value, separator].concat().find(separator.as_str()) != Some(value.len())
             {
                 message.blurred = Some(field);
             }
@@ -336,6 +336,18 @@ mod tests {
         assert_eq!(moved.unwrap_err(), Reason::InvalidClaim);
         let unnamed = judge(&dialect, fields(&proof, ["7", "a@b.c", ""]));
         assert_eq!(unnamed.unwrap_err(), Reason::MissingClaim);
+    }
+
+    #[test]
+    fn a_field_may_not_end_with_a_part_of_the_separator_either() {
+        let field = |field| MessagePiece::Field(vec![field]);
+        let colons = MessagePiece::Literal("::".to_owned());
+        let message = vec![field(HashField::Id), colons, field(HashField::Name)];
+        let dialect = hashing(message, HashFunction::Sha256, Output::Hex);
+        let proof = code(&dialect, "u1:::Jane");
+        let cut = judge(&dialect, fields(&proof, ["u1:", "", "Jane"]));
+        assert_eq!(cut.unwrap_err(), Reason::InvalidClaim);
+        assert!(judge(&dialect, fields(&proof, ["u1", "", ":Jane"])).is_ok());
     }
 
     #[test]

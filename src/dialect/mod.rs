@@ -371,8 +371,6 @@ pub struct UnsignedRules {
     /// Prefix that marks unsigned attributes (Amazon's `HostedWidget-`); a signed
     /// attribute may not begin with it.
     pub prefix: Option<String>,
-    /// `unsigned: keep`: leave such fields where they are and claim nothing.
-    pub keep: bool,
 }
 
 /// One field that claims identity.

@@ -6,7 +6,9 @@
 //! the first source (query, then headers) wins. Names are compared decoded: `a[b]` is read
 //! as `/a/b`, `a[]` as `a`, and naming `a` covers all beneath. Header names are compared
 //! folded. Some backends part parameters at `;` too, so a field behind one is found and
-//! cut as well; so is one that only PHP takes for the field (`user.id`, ` user_id`).
+//! cut as well; so is one that only PHP takes for the field (`user.id`, `user[id`,
+//! ` user_id`), only a reader without regard to case (ASP.NET: `User_Id`), or only one that
+//! writes `a.b` for `a[b]`.
 //!
 //! Fields with the dialect's `copied` names (`custom_*`) are no identity: they stay, and
 //! are shown as well.
@@ -219,8 +221,24 @@ enum Reach {
     Beneath,
 }
 
-/// How a parameter's name relates to a field (a name, or a JSON pointer), if it does.
+/// How a parameter's name relates to a field (a name, or a JSON pointer), if it does: to a
+/// strict reader, or else to one that ignores case, to PHP, or to one that takes `a.b` for
+/// `a[b]`.
 fn reach(field: &str, name: &str) -> Option<Reach> {
+    if let Some(reach) = read_as(field, name, |one, other| one == other) {
+        return Some(reach);
+    }
+    let carelessly = |name: &str| read_as(field, name, str::eq_ignore_ascii_case);
+    let odd = name.contains(['.', ' ', '\0', '[']);
+    let reach = carelessly(name)
+        .or_else(|| odd.then(|| carelessly(&as_php_reads(name)))?)
+        .or_else(|| odd.then(|| carelessly(&dots_as_brackets(name)))?)?;
+    // What only some take for the field itself is never what was proven.
+    Some(reach.max(Reach::Listed))
+}
+
+/// How a name relates to a field for a reader of this sense of sameness.
+fn read_as(field: &str, name: &str, same: fn(&str, &str) -> bool) -> Option<Reach> {
     let (base, mut brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
     let mut listed = false;
     // The name's segments: `a[b][]` has `a`, `b`.
@@ -238,43 +256,45 @@ fn reach(field: &str, name: &str) -> Option<Reach> {
             listed = true;
         }
     }));
-    let mut wanted = field.strip_prefix('/').unwrap_or(field).split('/');
-    let is_pointer = field.starts_with('/');
-    let first = if is_pointer { wanted.next()? } else { field };
-    let mut careless = false;
-    let base = segments.next()?;
-    if !means(first, is_pointer, base) {
-        careless = base.contains(['.', ' ', '\0']) && means(first, is_pointer, &as_php_reads(base));
-        if !careless {
-            return None;
-        }
-    }
-    if is_pointer && !wanted.all(|part| segments.next().is_some_and(|own| means(part, true, own))) {
-        return None;
-    }
-    let beneath = segments.next().is_some();
-
-    Some(match (beneath, listed || careless) {
-        (true, _) => Reach::Beneath,
-        (false, true) => Reach::Listed,
-        (false, false) => Reach::Exact,
-    })
-}
-
-/// Whether a part of a field's name means this text; parts of pointers are escaped
-/// (RFC 6901 §4).
-fn means(part: &str, is_pointer: bool, text: &str) -> bool {
-    if is_pointer && part.contains('~') {
-        part.replace("~1", "/").replace("~0", "~") == text
-    } else {
-        part == text
+    let found = match field.strip_prefix('/') {
+        None => same(field, segments.next()?),
+        // Parts of pointers are escaped (RFC 6901 §4).
+        Some(pointer) => pointer.split('/').all(|part| {
+            segments.next().is_some_and(|own| match part.contains('~') {
+                true => same(&part.replace("~1", "/").replace("~0", "~"), own),
+                false => same(part, own),
+            })
+        }),
+    };
+    let beneath = found && segments.next().is_some();
+    match (found, beneath, listed) {
+        (false, ..) => None,
+        (true, true, _) => Some(Reach::Beneath),
+        (true, false, true) => Some(Reach::Listed),
+        (true, false, false) => Some(Reach::Exact),
     }
 }
 
-/// PHP drops leading spaces, ends a name at NUL, and makes `.` and space an underscore.
+/// PHP drops leading spaces, ends a name at NUL, and makes `.` and space an underscore; so
+/// it makes a bracket that nothing closes.
 fn as_php_reads(name: &str) -> String {
-    let name = name.split('\0').next().unwrap_or_default();
-    name.trim_start_matches(' ').replace(['.', ' '], "_")
+    let name = name.split('\0').next().unwrap_or_default().trim_start_matches(' ');
+    let (base, brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
+    if brackets.contains(']') {
+        return base.replace(['.', ' '], "_") + brackets;
+    }
+    name.replace(['.', ' ', '['], "_")
+}
+
+/// `a.b[c]` as `a[b][c]`.
+fn dots_as_brackets(name: &str) -> String {
+    let (base, brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
+    let mut segments = base.split('.');
+    let mut read = segments.next().unwrap_or_default().to_owned();
+    for segment in segments {
+        read.extend(["[", segment, "]"]);
+    }
+    read + brackets
 }
 
 /// One bit for a name's first letter or digit: names that mean one field, however
@@ -373,6 +393,14 @@ mod tests {
             ("+user+id=x", "", r#"{"user_id":"x"}"#),
             ("user_id%00z=x", "", r#"{"user_id":"x"}"#),
             ("user_id[=x&user_id[y=z", "", r#"{"user_id":"x"}"#),
+            ("user[id=x", "", r#"{"user_id":"x"}"#),
+            ("user%5Bid=x", "", r#"{"user_id":"x"}"#),
+            ("user[id.z=x&user[id]=y", "user[id.z=x&user[id]=y", ""),
+            ("User_ID=x&NAME[]=y", "", r#"{"user_id":"x","name":"y"}"#),
+            ("identity.uuid=7", "", r#"{"identity.uuid":"7"}"#),
+            ("contact.email=x", "", r#"{"/contact/email":"x"}"#),
+            ("Contact[Email]=x", "", r#"{"/contact/email":"x"}"#),
+            ("contact.phone=x&user.identity=y", "contact.phone=x&user.identity=y", ""),
             (
                 "custom_a=1&plan=pro&planet=2",
                 "custom_a=1&plan=pro&planet=2",
@@ -399,6 +427,8 @@ mod tests {
             ("user_id[x]=u1", "", r#"{"user_id[x]":"u1"}"#),
             ("user_id=&a=1", "a=1", ""),
             ("user.id=u1", "", r#"{"user_id":"u1"}"#),
+            ("user[id=u1", "", r#"{"user_id":"u1"}"#),
+            ("User_Id=u1", "", r#"{"user_id":"u1"}"#),
             ("name=u1", "", r#"{"name":"u1"}"#),
             ("user_id=u1;x=2", "", r#"{"user_id":"u1;x=2"}"#),
             ("contact[email]=e", "contact[email]=e", ""),

@@ -2,7 +2,8 @@
 //!
 //! Missing, repeated or malformed is a fault (RFC 9112 §3.2), and so is an authority that
 //! differs from a `Host` beside it: two readers must not see two hosts. User info, zones,
-//! percent-escapes and anything but letters, digits, `-`, `.`, `_`, `~` are malformed.
+//! percent-escapes, empty labels and anything but letters, digits, `-`, `.`, `_`, `~` are
+//! malformed.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -88,7 +89,7 @@ impl<'a> Host<'a> {
 fn reg_name(text: &str) -> Option<Cow<'_, str>> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(allowed) {
+    if !name.bytes().all(allowed) || name.split('.').any(str::is_empty) {
         return None;
     }
     Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -142,6 +143,9 @@ mod tests {
             "a\\b",
             "a?b",
             "a#b",
+            "a..b",
+            "a..",
+            ".a",
         ] {
             assert_eq!(Host::parse(text), None, "{text}");
         }

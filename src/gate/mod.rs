@@ -136,9 +136,9 @@ pub struct Forward {
     pub visitor: Visitor,
     /// What must change before the request is sent.
     pub edits: Edits,
-    /// `observe` and `accept`: why `require` would have refused it, or why a bad
+    /// `observe` and `accept`: what `require` would have refused it with, or why a bad
     /// credential was overlooked.
-    pub overlooked: Option<Reason>,
+    pub overlooked: Option<Box<Refusal>>,
     /// Header field names left out for size, for `Countersign-Omitted` and its metric
     /// (`claimed`, `details`, `attributes`).
     pub omitted: Vec<&'static str>,
@@ -205,6 +205,14 @@ impl Refusal {
     /// A refusal for a fault.
     pub fn fault(fault: Fault, detail: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { cause: Cause::Fault(fault), detail: detail.into(), key: None }
+    }
+
+    /// The reason, if it is one of identity.
+    pub const fn reason(&self) -> Option<Reason> {
+        match self.cause {
+            Cause::Identity(reason) => Some(reason),
+            Cause::Fault(_) => None,
+        }
     }
 
     /// The problem's `code`.

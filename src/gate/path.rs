@@ -3,9 +3,10 @@
 //! A backend may decode a path once or twice, take `\` for `/`, join `//`, drop `;…`,
 //! resolve dot segments, ignore case or a final `/`. Were `/assets/%2e%2e/admin` let
 //! through under the settings of `/assets/*`, such a backend would serve `/admin` to
-//! somebody who never proved a thing. So every combination of those habits is tried, and
-//! where two of them meet different settings the request is a fault. A path of one
-//! meaning is forwarded unchanged.
+//! somebody who never proved a thing. So all those habits are tried in every order (`new
+//! URL` of JavaScript resolves `%2e%2e` and decodes nothing else; a router behind it decodes
+//! then), and where two readings meet different settings the request is a fault. A path of
+//! one meaning is forwarded unchanged.
 
 use std::borrow::Cow;
 
@@ -49,7 +50,11 @@ pub fn settings<'p>(site: &'p Site, path: &str, method: &Method) -> Result<&'p S
             std::ptr::eq(met, chosen) || met == chosen
         })
     };
-    let clear = if is_plain(raw) { agrees(raw) } else { readings(raw).iter().all(|r| agrees(r)) };
+    let clear = if is_plain(raw) {
+        agrees(raw)
+    } else {
+        readings(raw).is_some_and(|readings| readings.iter().all(|reading| agrees(&reading.path)))
+    };
     if clear {
         Ok(chosen)
     } else {
@@ -71,20 +76,38 @@ fn is_plain(path: &[u8]) -> bool {
     })
 }
 
-/// The path as it came and under every combination of a lenient backend's habits: at
-/// most 3 × 2⁴ of them.
-fn readings(raw: &[u8]) -> Vec<Cow<'_, [u8]>> {
-    let mut readings = vec![Cow::Borrowed(raw)];
-    if let Some(once) = decoded(raw) {
-        let twice = decoded(&once);
-        readings.push(Cow::Owned(once));
-        readings.extend(twice.map(Cow::Owned));
+/// No path that anybody means has more readings than this.
+const MOST_READINGS: usize = 48;
+
+struct Reading<'p> {
+    path: Cow<'p, [u8]>,
+    /// How often it was percent-decoded: twice at most.
+    decoded: u8,
+}
+
+/// The path as it came and after every sequence of a lenient backend's habits; none if
+/// there are too many to be looked at.
+fn readings(raw: &[u8]) -> Option<Vec<Reading<'_>>> {
+    const HABITS: [fn(&[u8]) -> Option<Vec<u8>>; 5] =
+        [with_slashes, without_parameters, joined, resolved, resolved_by_url];
+    let mut readings = vec![Reading { path: Cow::Borrowed(raw), decoded: 0 }];
+    let mut next = 0;
+    while let Some(Reading { path, decoded: times }) = readings.get(next) {
+        let habits = HABITS.iter().filter_map(|habit| Some((habit(path)?, *times)));
+        let decoded = decoded(path).filter(|_| *times < 2).map(|path| (path, times + 1));
+        let more: Vec<_> = habits.chain(decoded).collect();
+        for (path, decoded) in more {
+            let known = |reading: &Reading<'_>| reading.decoded <= decoded && reading.path == path;
+            if !readings.iter().any(known) {
+                readings.push(Reading { path: Cow::Owned(path), decoded });
+            }
+        }
+        if readings.len() > MOST_READINGS {
+            return None;
+        }
+        next += 1;
     }
-    for habit in [with_slashes, without_parameters, joined, resolved] {
-        let more: Vec<_> = readings.iter().filter_map(|reading| habit(reading)).collect();
-        readings.extend(more.into_iter().map(Cow::Owned));
-    }
-    readings
+    Some(readings)
 }
 
 // Each habit yields nothing where it changes nothing.
@@ -121,19 +144,53 @@ fn joined(path: &[u8]) -> Option<Vec<u8>> {
 
 /// Dot segments removed as in RFC 3986 §5.2.4.
 fn resolved(path: &[u8]) -> Option<Vec<u8>> {
-    let is_dots = |segment: &[u8]| matches!(segment, b"." | b"..");
+    without_dots(path, |segment| match segment {
+        b"." => Dots::One,
+        b".." => Dots::Two,
+        _ => Dots::None,
+    })
+}
+
+/// The same, as WHATWG URL has it: `%2e` is a dot, whatever else is encoded.
+fn resolved_by_url(path: &[u8]) -> Option<Vec<u8>> {
+    without_dots(path, |segment| {
+        let mut rest = segment;
+        let mut dots = 0;
+        while let Some(dot) =
+            [b".".as_slice(), b"%2e", b"%2E"].into_iter().find(|dot| rest.starts_with(dot))
+        {
+            rest = rest.get(dot.len()..).unwrap_or_default();
+            dots += 1;
+        }
+        match (rest, dots) {
+            (b"", 1) => Dots::One,
+            (b"", 2) => Dots::Two,
+            _ => Dots::None,
+        }
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dots {
+    None,
+    One,
+    Two,
+}
+
+fn without_dots(path: &[u8], dots: fn(&[u8]) -> Dots) -> Option<Vec<u8>> {
+    let is_dots = |segment: &[u8]| dots(segment) != Dots::None;
     if !path.split(|byte| *byte == b'/').any(is_dots) {
         return None;
     }
     let mut segments: Vec<&[u8]> = Vec::new();
     let inner = path.strip_prefix(b"/").unwrap_or(path);
     for segment in inner.split(|byte| *byte == b'/') {
-        match segment {
-            b"." => {}
-            b".." => {
+        match dots(segment) {
+            Dots::One => {}
+            Dots::Two => {
                 segments.pop();
             }
-            _ => segments.push(segment),
+            Dots::None => segments.push(segment),
         }
     }
     if inner.rsplit(|byte| *byte == b'/').next().is_some_and(is_dots) {
@@ -220,6 +277,11 @@ mod tests {
             // A reader that ignores case but leaves dots alone sees /assets.
             "/ASSETS/../x",
             "/ASSETS/%2e%2e/x",
+            // Dot segments resolved before anything is decoded, `%2e` being one (WHATWG URL).
+            "/assets/x%2fy/%2e%2e/%2e%2e/admin",
+            "/assets/x%2fy/.%2E/%2e./admin",
+            // Decoded again after the dot segments of the first reading are gone.
+            "/%2561ssets/x%252fy/%2e%2e/%2e%2e/%2561ssets",
         ] {
             assert_eq!(mode_of(path), Err("bad_request"), "{path}");
         }
@@ -248,8 +310,35 @@ mod tests {
     }
 
     #[test]
-    fn the_most_twisted_path_has_a_bounded_number_of_readings() {
-        let path = "/%2541\\..;x//%2e/".repeat(200);
-        assert!(readings(path.as_bytes()).len() <= 48);
+    fn habits_are_tried_in_every_order() {
+        let reads = |path: &str, reading: &str| {
+            let readings = readings(path.as_bytes()).unwrap();
+            readings.iter().any(|found| found.path == reading.as_bytes())
+        };
+        for (path, reading) in [
+            ("/a/x%2fy/%2e%2e/b", "/a/b"),
+            ("/a/x%2fy/%2e%2e/b", "/a/x/b"),
+            ("/%61/x%2fy/%2e%2e/b", "/a/b"),
+            ("/x//..//b", "/x/b"),
+            ("/x//..//b", "/b"),
+            ("/a/x%2fy/.%2E;z/%2562", "/a/b"),
+            ("/a%255c..%5cb", "/b"),
+        ] {
+            assert!(reads(path, reading), "{path} can be read as {reading}");
+        }
+        assert!(!reads("/%252541", "/A"), "nobody decodes three times");
+    }
+
+    #[test]
+    fn a_path_with_too_many_readings_is_given_up() {
+        for path in
+            ["/%2541\\..;x//%2e/".repeat(200), "%25".repeat(4000), "/%2e;/..\\".repeat(3000)]
+        {
+            let path = format!("/{path}");
+            let begun = std::time::Instant::now();
+            assert!(readings(path.as_bytes()).is_none_or(|all| all.len() <= MOST_READINGS));
+            assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
+        }
+        assert_eq!(mode_of(&"/%2541\\..;x//%2e/".repeat(200)), Err("bad_request"));
     }
 }

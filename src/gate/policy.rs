@@ -75,8 +75,9 @@ pub enum Decision {
     Forward {
         /// As whose.
         standing: Standing,
-        /// `observe`: why `require` would have refused; `accept`: why a credential was bad.
-        overlooked: Option<Reason>,
+        /// `observe`: what `require` would have refused with; `accept`: why a credential was
+        /// bad.
+        overlooked: Option<Box<Refusal>>,
     },
     /// Turn it away.
     Refuse(Refusal),
@@ -84,8 +85,10 @@ pub enum Decision {
 
 /// Decides what a mode does about a finding.
 pub fn decide(mode: Mode, finding: Finding) -> Decision {
-    let guest =
-        |reason, overlooked| Decision::Forward { standing: Standing::Guest(reason), overlooked };
+    let guest = |reason, overlooked: Option<Refusal>| Decision::Forward {
+        standing: Standing::Guest(reason),
+        overlooked: overlooked.map(Box::new),
+    };
     match (mode, finding) {
         (Mode::Off, _) => guest(Reason::NotChecked, None),
 
@@ -98,16 +101,18 @@ pub fn decide(mode: Mode, finding: Finding) -> Decision {
             guest(absent(unsigned), None)
         }
         (Mode::Observe, Finding::Absent { unsigned }) => {
-            guest(absent(unsigned), Some(absent(unsigned)))
+            guest(absent(unsigned), Some(absence(unsigned)))
         }
 
-        (Mode::Require | Mode::Prefer, Finding::Rejected(why)) => {
-            Decision::Refuse(Refusal { key: why.key, ..Refusal::identity(why.reason, why.detail) })
-        }
+        (Mode::Require | Mode::Prefer, Finding::Rejected(why)) => Decision::Refuse(refusal(why)),
         (Mode::Accept | Mode::Observe, Finding::Rejected(why)) => {
-            guest(why.reason, Some(why.reason))
+            guest(why.reason, Some(refusal(why)))
         }
     }
+}
+
+fn refusal(why: Rejection) -> Refusal {
+    Refusal { key: why.key, ..Refusal::identity(why.reason, why.detail) }
 }
 
 const fn absent(unsigned: bool) -> Reason {
@@ -179,11 +184,11 @@ mod tests {
                     crate::gate::Cause::Fault(_) => panic!("a judgement of identity is no fault"),
                 },
                 Decision::Forward { standing: Standing::Guest(reason), overlooked } => {
-                    (None, Some(reason), overlooked)
+                    (None, Some(reason), overlooked.and_then(|refusal| refusal.reason()))
                 }
                 Decision::Forward { standing: Standing::Verified(identity), overlooked } => {
                     assert_eq!(identity, ada());
-                    (None, None, overlooked)
+                    (None, None, overlooked.and_then(|refusal| refusal.reason()))
                 }
             };
             assert_eq!(told, expected, "{mode:?} {finding:?}");
@@ -191,14 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_keeps_the_sentence_and_the_key() {
+    fn a_refusal_keeps_the_sentence_and_the_key_also_where_it_is_overlooked() {
         let key: std::sync::Arc<str> = "2026-11".into();
-        let why = Rejection::new(Reason::Expired, "expired 3 s ago").with_key(&key);
-        let Decision::Refuse(refusal) = decide(Mode::Prefer, Finding::Rejected(why)) else {
-            panic!("a bad credential is refused");
-        };
-        assert_eq!(refusal.detail, "expired 3 s ago");
-        assert_eq!(refusal.key, Some(key));
-        assert_eq!(refusal.status(), 401);
+        for mode in [Mode::Require, Mode::Prefer, Mode::Accept, Mode::Observe] {
+            let why = Rejection::new(Reason::Expired, "expired 3 s ago").with_key(&key);
+            let refusal = match decide(mode, Finding::Rejected(why)) {
+                Decision::Refuse(refusal) => refusal,
+                Decision::Forward { overlooked, .. } => *overlooked.expect("it is not forgotten"),
+            };
+            assert_eq!(refusal.detail, "expired 3 s ago", "{mode:?}");
+            assert_eq!(refusal.key.as_ref(), Some(&key), "{mode:?}");
+            assert_eq!(refusal.status(), 401, "{mode:?}");
+        }
     }
 }

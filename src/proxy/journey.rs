@@ -213,7 +213,10 @@ impl Journey {
             Standing::Guest(reason) => (Decision::Guest, Some(*reason)),
         };
         self.decided = mode.map(|mode| Decided { mode, decision, reason });
-        self.overlooked = forward.overlooked;
+        if let Some(overlooked) = &forward.overlooked {
+            self.overlooked = overlooked.reason();
+            self.key = overlooked.key.clone();
+        }
         self.omitted = forward.omitted.clone();
         self.forward = Some(forward);
     }

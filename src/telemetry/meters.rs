@@ -10,12 +10,12 @@ use std::sync::{Arc, OnceLock};
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::metrics::{GaugeGuard, Metrics, NO_SITE, SITES_IN_HISTOGRAMS, gauge};
+use super::metrics::{GaugeGuard, Metrics, SITES_IN_HISTOGRAMS, gauge};
 use super::outcomes::{self, CloseReason, Decided, Decision, FIELDS, UpstreamError};
 use crate::clock::UnixTime;
 use crate::dialect::Reason;
 use crate::gate::Mode;
-use crate::plan::{LogSettings, Plan, Site};
+use crate::plan::{LogSettings, NO_SITE, Plan, Site};
 
 /// The handles of one plan.
 pub struct Meters {

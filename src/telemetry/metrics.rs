@@ -20,9 +20,6 @@ use crate::plan::Plan;
 /// those of a counter.
 pub const SITES_IN_HISTOGRAMS: usize = 100;
 
-/// The `site` of requests that no site serves.
-pub const NO_SITE: &str = "none";
-
 /// OpenTelemetry's bucket advice for `http.server.request.duration`, in seconds.
 const REQUEST: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];

@@ -134,6 +134,12 @@ async fn sites_and_keys_are_listed_without_a_secret() {
     assert_eq!(gateway.send(&used).await.status, 200);
     let labels = [("site", "keys"), ("key", "now")];
     gateway.metric_reaches("countersign_key_verifications_total", &labels, 1.0).await;
+    // Nobody is turned away here, but the lapsed key that fits is counted all the same.
+    let token = dialect("jwt").proof("c-secret-for-the-admin-tests-1234", "u-1001", 5);
+    let overlooked = Request::get("/c").host("keys.test").bearer(&token);
+    assert_eq!(gateway.send(&overlooked).await.status, 200);
+    let labels = [("site", "keys"), ("key", "gone"), ("result", "rejected")];
+    gateway.metric_reaches("countersign_key_verifications_total", &labels, 1.0).await;
     let answer = gateway.ask("GET", "/v1/sites/keys/keys").await;
     let listed = answer.json();
     let keys = listed["keys"].as_array().expect("a list").clone();

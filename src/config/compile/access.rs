@@ -59,6 +59,14 @@ pub fn origins(
     raw: &raw::List<String>,
     place: &Place,
 ) -> Arc<[Origin]> {
+    // Empty means any to the gate; whoever writes an empty list means none.
+    if raw.is_empty() {
+        compiler
+            .report
+            .key(place, "an empty list of origins")
+            .expected("[https://www.acme.example]")
+            .hint("leave `allowed_origins` out to allow any");
+    }
     let mut origins = Vec::new();
     for (index, text) in raw.entries() {
         match Origin::parse(text) {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw;
+use crate::gate::host::Host;
 use crate::gate::route::Hosts;
 
 const HOST: &str = "a host name without port: chat.acme.example, or *.acme.example";
@@ -90,7 +91,9 @@ impl Collector {
             self.hosts.wildcards.push((suffix, site));
             twice
         } else {
-            self.hosts.exact.insert(name.to_owned(), site).is_some()
+            // As the gate reads it: an IPv6 address has many spellings.
+            let name = Host::parse(name).map_or(name.into(), |host| host.name);
+            self.hosts.exact.insert(name.into_owned(), site).is_some()
         };
         if twice {
             compiler

@@ -12,7 +12,7 @@ use crate::dialect::{
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
-use crate::plan::{Address, Settings, Site};
+use crate::plan::{Address, NO_SITE, Settings, Site};
 
 /// What a site cannot know of itself.
 pub struct Surroundings<'p> {
@@ -63,7 +63,6 @@ pub fn site(
     }
     let mode = raw.mode.map(|mode| mode.0).unwrap_or_default();
     let keep_unsigned = raw.unsigned == Some(raw::UnsignedWord::Keep);
-    dialect.unsigned.keep = keep_unsigned;
     let settings = Settings {
         mode,
         sources: Arc::from(dialect.sources.as_slice()),
@@ -105,6 +104,12 @@ fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
             .report
             .key(place, format!("`{name}` cannot be a site's name"))
             .expected("1 to 63 of a–z 0–9 -");
+    } else if name == NO_SITE {
+        compiler
+            .report
+            .key(place, format!("`{name}` cannot be a site's name"))
+            .expected("another name")
+            .hint(format!("`site=\"{NO_SITE}\"` in metrics stands for requests of no site"));
     }
 }
 

@@ -6,6 +6,7 @@ use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{Carrier, HashField, Mechanism, MessagePiece, Names, Source};
+use crate::gate::contract;
 
 const ONE: &str = "one of header, query, cookie";
 
@@ -213,9 +214,27 @@ fn header_problem(name: &str) -> Option<&'static str> {
     if header == "cookie" {
         return Some("{ cookie: NAME } for a cookie");
     }
+    if header_of_http(header) {
+        return Some("a header that HTTP itself can do without");
+    }
     // Those are Countersign's own and are removed before anything is looked at.
-    let ours = header.replace(['_', '.'], "-").starts_with("countersign");
-    ours.then_some("a header that is not Countersign's own")
+    contract::is_reserved(header).then_some("a header that is not Countersign's own")
+}
+
+/// A spent credential is removed; without these the request would be another one, or none.
+fn header_of_http(name: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "connection",
+        "expect",
+        "host",
+        "keep-alive",
+        "origin",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    NAMES.contains(&name) || name.starts_with("content-") || name.starts_with("sec-")
 }
 
 fn lower(names: &mut Names) {

@@ -6,8 +6,8 @@ use super::{Compiled, Compiler, pattern, source, unsigned};
 use crate::config::place::Place;
 use crate::config::raw::{self, SecretEncoding};
 use crate::dialect::{
-    Algorithm, Dialect, HashFunction, HmacRules, JwtRules, KeySelection, Mechanism, Output, Source,
-    UnsignedRules,
+    Algorithm, Dialect, HashFunction, HmacRules, JwtRules, KeySelection, Mechanism, MessagePiece,
+    Output, Source, UnsignedRules,
 };
 
 /// Compiles a dialect whose `extends` has been worked in.
@@ -158,6 +158,17 @@ fn hmac_rules(
             .expected(pattern::MESSAGE);
         return None;
     };
+    let is_field = |piece: &MessagePiece| matches!(piece, MessagePiece::Field(_));
+    if message.windows(2).any(|pair| pair.iter().all(is_field)) {
+        compiler
+            .report
+            .value(
+                &dialect.key("hmac").key("message"),
+                format!("`{text}` has two fields with nothing between them"),
+            )
+            .expected(pattern::MESSAGE)
+            .hint("one hash would prove every way to cut such a text in two");
+    }
     Some(HmacRules {
         hash: match raw.hash {
             None | Some(raw::HashName::Sha256) => HashFunction::Sha256,
@@ -197,6 +208,5 @@ fn unsigned_rules(
         copied,
         // `prefix: ""` marks nothing.
         prefix: raw.and_then(|raw| raw.prefix.clone()).filter(|prefix| !prefix.is_empty()),
-        keep: false,
     }
 }
