@@ -16,11 +16,22 @@ const MOST_HEADERS: usize = 256;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An ordinary request, with its bytes as they should go on.
-    Ordinary,
+    Ordinary(Framing),
     /// The same, with another request line: the bytes of the whole head.
-    Rewritten(BytesMut),
+    Rewritten(BytesMut, Framing),
     /// A WebSocket handshake.
     Upgrade(Box<Handshake>),
+}
+
+/// Where the request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// With its head.
+    None,
+    /// After so many bytes behind it.
+    Length(u64),
+    /// With the last chunk behind it.
+    Chunked,
 }
 
 /// A WebSocket handshake (RFC 6455 §4.1), parsed.
@@ -74,13 +85,13 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
     let method = request.method.unwrap_or_default();
     let version_11 = request.version == Some(1);
     let target = target(request.path.unwrap_or_default(), method)?;
-    framing(request.headers, version_11)?;
+    let framing = framing(request.headers, version_11)?;
     let upgrade = version_11 && wants_websocket(request.headers);
     if upgrade {
         if method != Method::GET.as_str() {
             return Err(bad("a WebSocket handshake is a GET request (RFC 6455 §4.1)"));
         }
-        if has_body(request.headers) {
+        if !matches!(framing, Framing::None | Framing::Length(0)) {
             return Err(bad("a WebSocket handshake has no body"));
         }
         let headers = header_map(request.headers)?;
@@ -91,8 +102,9 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
         })));
     }
     match target.authority {
-        None => Ok(Kind::Ordinary),
-        Some(authority) => rewrite(head, method, target.path, authority, request.headers),
+        None => Ok(Kind::Ordinary(framing)),
+        Some(authority) => rewrite(head, method, target.path, authority, request.headers)
+            .map(|bytes| Kind::Rewritten(bytes, framing)),
     }
 }
 
@@ -137,23 +149,17 @@ fn target<'a>(raw: &'a str, method: &str) -> Result<Target<'a>, Refusal> {
 }
 
 /// One length, or exactly `chunked`, never both (RFC 9112 §6).
-fn framing(headers: &[httparse::Header<'_>], version_11: bool) -> Result<(), Refusal> {
+fn framing(headers: &[httparse::Header<'_>], version_11: bool) -> Result<Framing, Refusal> {
     let lengths: Vec<_> = named(headers, "content-length").collect();
     let codings: Vec<_> = named(headers, "transfer-encoding").collect();
     match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) => Ok(()),
-        ([length], []) => {
-            let canonical = length.len() == 1 || !length.starts_with(b"0");
-            let digits = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-            if digits && canonical && length.len() <= 18 {
-                Ok(())
-            } else {
-                Err(bad("Content-Length is not a plain decimal number"))
-            }
-        }
+        ([], []) => Ok(Framing::None),
+        ([length], []) => decimal(length)
+            .map(Framing::Length)
+            .ok_or_else(|| bad("Content-Length is not a plain decimal number")),
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => {
             if version_11 {
-                Ok(())
+                Ok(Framing::Chunked)
             } else {
                 Err(bad("Transfer-Encoding needs HTTP/1.1"))
             }
@@ -164,6 +170,14 @@ fn framing(headers: &[httparse::Header<'_>], version_11: bool) -> Result<(), Ref
     }
 }
 
+/// Digits without a sign or leading zeros, below 10^18.
+fn decimal(text: &[u8]) -> Option<u64> {
+    let canonical = text.len() == 1 || !text.starts_with(b"0");
+    let digits = text.iter().all(u8::is_ascii_digit);
+    let plain = digits && canonical && text.len() <= 18;
+    plain.then_some(text).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+}
+
 fn named<'a>(
     headers: &'a [httparse::Header<'a>],
     name: &'a str,
@@ -172,11 +186,6 @@ fn named<'a>(
         .iter()
         .filter(move |header| header.name.eq_ignore_ascii_case(name))
         .map(|header| header.value.trim_ascii())
-}
-
-fn has_body(headers: &[httparse::Header<'_>]) -> bool {
-    named(headers, "content-length").any(|length| length != b"0")
-        || named(headers, "transfer-encoding").next().is_some()
 }
 
 /// `Upgrade: websocket` among the offered protocols. Whether `Connection` names it too is
@@ -208,7 +217,7 @@ fn rewrite(
     path: &str,
     authority: &str,
     headers: &[httparse::Header<'_>],
-) -> Result<Kind, Refusal> {
+) -> Result<BytesMut, Refusal> {
     let mut hosts = named(headers, "host");
     let same = |host: &[u8]| host.eq_ignore_ascii_case(authority.as_bytes());
     if !hosts.next().is_some_and(same) || hosts.next().is_some() {
@@ -229,7 +238,7 @@ fn rewrite(
     for part in [method.as_bytes(), b" ", path.as_bytes(), b" ", version, b"\r\n", fields] {
         bytes.put_slice(part);
     }
-    Ok(Kind::Rewritten(bytes))
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -253,15 +262,16 @@ mod tests {
 
     #[test]
     fn ordinary_requests_pass() {
-        for head in [
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "OPTIONS / HTTP/1.0\r\n\r\n",
-            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-            "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-            "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n",
+        for (head, framing) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Framing::None),
+            ("OPTIONS / HTTP/1.0\r\n\r\n", Framing::None),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Framing::None),
+            ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", Framing::Length(0)),
+            ("PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 105\r\n\r\n", Framing::Length(105)),
+            ("POST /x HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n", Framing::Chunked),
+            ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n", Framing::None),
         ] {
-            assert_eq!(verdict(head), Ok(Kind::Ordinary), "{head}");
+            assert_eq!(verdict(head), Ok(Kind::Ordinary(framing)), "{head}");
         }
     }
 
@@ -301,7 +311,7 @@ mod tests {
     fn an_absolute_target_becomes_origin_form() {
         let head = "GET http://a:80/x?y HTTP/1.1\r\nHost: A:80\r\nX: 1\r\n\r\n";
         let rewritten = "GET /x?y HTTP/1.1\r\nHost: A:80\r\nX: 1\r\n\r\n";
-        assert_eq!(verdict(head), Ok(Kind::Rewritten(rewritten.as_bytes().into())));
+        assert_eq!(verdict(head), Ok(Kind::Rewritten(rewritten.as_bytes().into(), Framing::None)));
     }
 
     #[test]

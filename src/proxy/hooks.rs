@@ -403,6 +403,9 @@ fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str
         (ErrorSource::Downstream, ReadTimedout) => {
             Some((Fault::BodyTimeout, "the request body did not arrive in time"))
         }
+        (ErrorSource::Downstream, ReadError) if misframed(error) => {
+            Some((Fault::BadRequest, "the request's body is not well-formed chunks"))
+        }
         (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | WriteTimedout) => {
             None
         }
@@ -424,6 +427,12 @@ fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str
             })
         }
     }
+}
+
+/// Whether our own reader of chunked bodies has given up, rather than the connection.
+fn misframed(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::InvalidData)
 }
 
 fn upstream_error(etype: &ErrorType) -> UpstreamError {

@@ -196,6 +196,42 @@ async fn framing_that_two_readers_could_read_differently_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_that_two_readers_could_read_differently_are_refused() {
+    let echo = Echo::start().await;
+    let gateway = start(&echo, SHORT).await;
+    let head = "POST /c HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let bodies = [
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "5\r\nhelloXX0\r\n\r\n",
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "5;a\nhello\r\n0\r\n\r\n",
+        "10000000000000005\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX: 1\n\r\n",
+        "5\r\nhello\r\n0\r\n\n",
+    ];
+    for body in bodies {
+        let mut connection = gateway.connect().await;
+        let next = "GET /next HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        connection.send(format!("{head}{body}{next}").as_bytes()).await;
+        let answer = connection.response().await.expect(body);
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{body:?}");
+        assert!(connection.closes_within(Duration::from_secs(2)).await, "{body:?}");
+    }
+    assert!(echo.received().is_empty(), "{:?}", echo.received());
+    // A lone body in many small pieces, with extensions and trailers, is whole.
+    let body = "5;a=b;c=\"d\"\r\nhello\r\n1\r\n!\r\n0\r\nX-T: 1\r\n\r\n";
+    let mut connection = gateway.connect().await;
+    connection.send(head.as_bytes()).await;
+    for byte in body.as_bytes() {
+        connection.send(&[*byte]).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(connection.response().await.expect("an answer").echoed().body, "hello!");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_absolute_form_target_reaches_the_backend_in_origin_form() {
     let echo = Echo::start().await;
     let gateway = start(&echo, "").await;

@@ -24,6 +24,7 @@ mod front;
 mod idle;
 mod limits;
 mod matrix;
+mod pipelining;
 mod plain_pingora;
 mod refusals;
 mod reload;
