@@ -105,7 +105,7 @@ impl Gate {
                 request_id: "",
             };
             match self.too_large(request, journey) {
-                Some(refusal) => Step::Answer(journey.refuse_head(&refusal)),
+                Some(refusal) => Step::Answer(journey.refuse_head(peer, &refusal)),
                 None => self.judge(journey, &view),
             }
         };
@@ -150,9 +150,20 @@ impl Gate {
     }
 
     /// Answers a head that nobody else gets to see, counts it and ends the connection.
-    pub async fn refuse_head(&self, stream: Stream, refusal: &Refusal) {
+    pub async fn refuse_head(&self, stream: Stream, peer: Peer, refusal: &Refusal) {
         let mut journey = self.journey();
-        let reply = journey.refuse_head(refusal);
+        let reply = journey.refuse_head(peer, refusal);
+        self.end_unread(stream, &journey, &reply).await;
+    }
+
+    /// Answers a head that has begun and did not end in time.
+    pub async fn give_up_head(&self, stream: Stream, peer: Peer) {
+        let mut journey = self.journey();
+        let reply = journey.give_up_head(peer);
+        self.end_unread(stream, &journey, &reply).await;
+    }
+
+    async fn end_unread(&self, stream: Stream, journey: &Journey, reply: &Reply) {
         journey.record(&Trace {
             method: "",
             path: "",
@@ -160,7 +171,7 @@ impl Gate {
             status: reply.status,
             upgrade: false,
         });
-        wire::answer_and_close(stream, &reply).await;
+        wire::answer_and_close(stream, reply).await;
     }
 
     /// Where the request goes.

@@ -228,10 +228,25 @@ impl Journey {
     }
 
     /// The answer to a head that could not be read as a request.
-    pub fn refuse_head(&mut self, refusal: &Refusal) -> Reply {
-        self.request_id = uuid::Uuid::now_v7().simple().to_string();
+    pub fn refuse_head(&mut self, peer: Peer, refusal: &Refusal) -> Reply {
+        self.unread(peer);
         self.code = Some(refusal.code());
         self.reply(refusal)
+    }
+
+    /// The answer to a head that did not end in time: bare, for no code fits.
+    pub fn give_up_head(&mut self, peer: Peer) -> Reply {
+        self.unread(peer);
+        refusal::bare(408, &self.request_id)
+    }
+
+    /// Of a head that could not be read only the connection is known.
+    fn unread(&mut self, peer: Peer) {
+        self.request_id = uuid::Uuid::now_v7().simple().to_string();
+        self.client = match peer {
+            Peer::Ip(ip) => Some(ip),
+            Peer::Unix => None,
+        };
     }
 
     /// The answer to a fault, noted for the log.

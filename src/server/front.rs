@@ -41,8 +41,10 @@ pub struct Front {
 enum Arrival {
     /// It is complete: its length.
     Complete(usize),
-    /// The client left, never came, or was too slow: there is nobody to answer.
+    /// The client left, or never said a word: there is nobody to answer.
     Gone,
+    /// It has begun, but did not end in time.
+    Late,
     /// It is larger than the limit.
     TooLarge,
 }
@@ -68,18 +70,21 @@ impl Front {
             let length = match arrival {
                 Arrival::Complete(length) => length,
                 Arrival::Gone => return,
+                Arrival::Late => {
+                    return self.gate.give_up_head(client.into_parts().0, peer).await;
+                }
                 Arrival::TooLarge => {
                     let refusal = Refusal::fault(
                         Fault::HeadersTooLarge,
                         format!("the request head is larger than {} bytes", limits.head),
                     );
-                    return self.gate.refuse_head(client.into_parts().0, &refusal).await;
+                    return self.gate.refuse_head(client.into_parts().0, peer, &refusal).await;
                 }
             };
             let head = client.received().get(..length).unwrap_or_default();
             let head = match head::examine(head, limits.headers) {
                 Err(refusal) => {
-                    return self.gate.refuse_head(client.into_parts().0, &refusal).await;
+                    return self.gate.refuse_head(client.into_parts().0, peer, &refusal).await;
                 }
                 Ok(Kind::Upgrade(handshake)) => {
                     client.begin(length, Framing::None);
@@ -181,8 +186,10 @@ async fn read_head(client: &mut Bounded, limit: usize, deadline: Instant) -> Arr
         if buffer.len() >= limit {
             return Arrival::TooLarge;
         }
+        let begun = !buffer.is_empty();
         match timeout_at(deadline, client.receive()).await {
             Ok(Ok(received)) if received > 0 => {}
+            Err(_) if begun => return Arrival::Late,
             _ => return Arrival::Gone,
         }
     }
