@@ -71,6 +71,9 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let room = fields.get_mut(..most_headers.min(MOST_HEADERS)).unwrap_or_default();
     let mut request = httparse::Request::new(room);
+    if has_bare_newline(head) {
+        return Err(bad("a line of the request head does not end in CR LF"));
+    }
     match request.parse(head) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(bad("the request head ends too early")),
@@ -83,11 +86,15 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
         Err(_) => return Err(bad("the request head is not HTTP/1.x")),
     }
     let method = request.method.unwrap_or_default();
+    plain_method(method)?;
     let version_11 = request.version == Some(1);
     let target = target(request.path.unwrap_or_default(), method)?;
     let framing = framing(request.headers, version_11)?;
     let upgrade = version_11 && wants_websocket(request.headers);
     if upgrade {
+        if !lists(request.headers, "connection", b"upgrade") {
+            return Err(bad("`Upgrade` is not named in `Connection` (RFC 9110 §7.8)"));
+        }
         if method != Method::GET.as_str() {
             return Err(bad("a WebSocket handshake is a GET request (RFC 6455 §4.1)"));
         }
@@ -106,6 +113,42 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
         Some(authority) => rewrite(head, method, target.path, authority, request.headers)
             .map(|bytes| Kind::Rewritten(bytes, framing)),
     }
+}
+
+/// What of an HTTP/2 head could still mean two things: its framing is HTTP/2's own.
+///
+/// # Errors
+/// `bad_request`.
+pub fn examine_http2(method: &str, path: &[u8]) -> Result<(), Refusal> {
+    plain_method(method)?;
+    let path = std::str::from_utf8(path)
+        .map_err(|_| bad("the request target holds characters that must be percent-encoded"))?;
+    match target(path, method)?.authority {
+        None => Ok(()),
+        Some(_) => Err(bad("the request target is not a path")),
+    }
+}
+
+/// A bare LF ends a line for some readers and not for others (RFC 9112 §2.2).
+fn has_bare_newline(head: &[u8]) -> bool {
+    let mut before = 0;
+    head.iter().any(|byte| {
+        let bare = *byte == b'\n' && before != b'\r';
+        before = *byte;
+        bare
+    })
+}
+
+/// Methods tell upper from lower case, some backends do not: `get` would miss a route for
+/// `GET` here and be one there. A tunnel is nothing that a chat backend is asked for.
+fn plain_method(method: &str) -> Result<(), Refusal> {
+    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(bad("methods are written in capitals"));
+    }
+    if method == "CONNECT" {
+        return Err(bad("CONNECT is not served"));
+    }
+    Ok(())
 }
 
 fn bad(detail: &'static str) -> Refusal {
@@ -188,13 +231,16 @@ fn named<'a>(
         .map(|header| header.value.trim_ascii())
 }
 
-/// `Upgrade: websocket` among the offered protocols. Whether `Connection` names it too is
-/// for the backend to judge; here it must not slip past as an ordinary request.
+/// `Upgrade: websocket` among the offered protocols: it must not slip past as an ordinary
+/// request, whatever `Connection` says.
 fn wants_websocket(headers: &[httparse::Header<'_>]) -> bool {
-    named(headers, "upgrade").any(|value| {
-        value
-            .split(|byte| *byte == b',')
-            .any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    lists(headers, "upgrade", b"websocket")
+}
+
+/// Whether a word is among the comma-separated ones of a field.
+fn lists(headers: &[httparse::Header<'_>], name: &str, word: &[u8]) -> bool {
+    named(headers, name).any(|value| {
+        value.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(word))
     })
 }
 
@@ -299,9 +345,21 @@ mod tests {
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
             "GET / HTTP/1.1\r\nX: a\0b\r\n\r\n",
             "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n",
             "hello\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: b\nContent-Length: 50\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "Post / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "oPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding : chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n",
         ] {
             assert_eq!(verdict(head), Err("bad_request"), "{head}");
         }
@@ -316,8 +374,7 @@ mod tests {
 
     #[test]
     fn a_handshake_is_recognised_with_every_field() {
-        let head =
-            "GET /ws?t=1 HTTP/1.1\r\nHost: a\r\nupgrade: h2c, WebSocket\r\nX: 1\r\nX: 2\r\n\r\n";
+        let head = "GET /ws?t=1 HTTP/1.1\r\nConnection: keep-alive, uPGrade\r\nupgrade: h2c, WebSocket\r\nX: 1\r\nX: 2\r\n\r\n";
         let Ok(Kind::Upgrade(handshake)) = verdict(head) else { panic!("not an upgrade") };
         assert_eq!(handshake.target, "/ws?t=1");
         assert_eq!(handshake.headers.get_all("x").iter().count(), 2);

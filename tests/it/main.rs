@@ -21,6 +21,7 @@ mod cli;
 mod drain;
 mod forwarded;
 mod front;
+mod http2;
 mod idle;
 mod limits;
 mod matrix;
