@@ -129,6 +129,14 @@ pub fn reply(
     reply
 }
 
+/// A status and nothing more, for what is no request yet.
+pub fn bare(status: u16, request_id: &str) -> Reply {
+    let headers = vec![(header::CONTENT_LENGTH, HeaderValue::from_static("0"))];
+    let mut reply = Reply { status, headers, body: Bytes::new() };
+    identify(&mut reply, request_id);
+    reply
+}
+
 /// The answer to a preflight that is ours to answer: 204 with everything that was asked
 /// for, or the refusal of a foreign origin.
 ///

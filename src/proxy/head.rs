@@ -16,11 +16,22 @@ const MOST_HEADERS: usize = 256;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An ordinary request, with its bytes as they should go on.
-    Ordinary,
+    Ordinary(Framing),
     /// The same, with another request line: the bytes of the whole head.
-    Rewritten(BytesMut),
+    Rewritten(BytesMut, Framing),
     /// A WebSocket handshake.
     Upgrade(Box<Handshake>),
+}
+
+/// Where the request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// With its head.
+    None,
+    /// After so many bytes behind it.
+    Length(u64),
+    /// With the last chunk behind it.
+    Chunked,
 }
 
 /// A WebSocket handshake (RFC 6455 §4.1), parsed.
@@ -60,6 +71,9 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let room = fields.get_mut(..most_headers.min(MOST_HEADERS)).unwrap_or_default();
     let mut request = httparse::Request::new(room);
+    if has_bare_newline(head) {
+        return Err(bad("a line of the request head does not end in CR LF"));
+    }
     match request.parse(head) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(bad("the request head ends too early")),
@@ -72,15 +86,19 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
         Err(_) => return Err(bad("the request head is not HTTP/1.x")),
     }
     let method = request.method.unwrap_or_default();
+    plain_method(method)?;
     let version_11 = request.version == Some(1);
     let target = target(request.path.unwrap_or_default(), method)?;
-    framing(request.headers, version_11)?;
+    let framing = framing(request.headers, version_11)?;
     let upgrade = version_11 && wants_websocket(request.headers);
     if upgrade {
+        if !lists(request.headers, "connection", b"upgrade") {
+            return Err(bad("`Upgrade` is not named in `Connection` (RFC 9110 §7.8)"));
+        }
         if method != Method::GET.as_str() {
             return Err(bad("a WebSocket handshake is a GET request (RFC 6455 §4.1)"));
         }
-        if has_body(request.headers) {
+        if !matches!(framing, Framing::None | Framing::Length(0)) {
             return Err(bad("a WebSocket handshake has no body"));
         }
         let headers = header_map(request.headers)?;
@@ -91,9 +109,46 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
         })));
     }
     match target.authority {
-        None => Ok(Kind::Ordinary),
-        Some(authority) => rewrite(head, method, target.path, authority, request.headers),
+        None => Ok(Kind::Ordinary(framing)),
+        Some(authority) => rewrite(head, method, target.path, authority, request.headers)
+            .map(|bytes| Kind::Rewritten(bytes, framing)),
     }
+}
+
+/// What of an HTTP/2 head could still mean two things: its framing is HTTP/2's own.
+///
+/// # Errors
+/// `bad_request`.
+pub fn examine_http2(method: &str, path: &[u8]) -> Result<(), Refusal> {
+    plain_method(method)?;
+    let path = std::str::from_utf8(path)
+        .map_err(|_| bad("the request target holds characters that must be percent-encoded"))?;
+    match target(path, method)?.authority {
+        None => Ok(()),
+        Some(_) => Err(bad("the request target is not a path")),
+    }
+}
+
+/// A bare LF ends a line for some readers and not for others (RFC 9112 §2.2).
+fn has_bare_newline(head: &[u8]) -> bool {
+    let mut before = 0;
+    head.iter().any(|byte| {
+        let bare = *byte == b'\n' && before != b'\r';
+        before = *byte;
+        bare
+    })
+}
+
+/// Methods tell upper from lower case, some backends do not: `get` would miss a route for
+/// `GET` here and be one there. A tunnel is nothing that a chat backend is asked for.
+fn plain_method(method: &str) -> Result<(), Refusal> {
+    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(bad("methods are written in capitals"));
+    }
+    if method == "CONNECT" {
+        return Err(bad("CONNECT is not served"));
+    }
+    Ok(())
 }
 
 fn bad(detail: &'static str) -> Refusal {
@@ -137,23 +192,17 @@ fn target<'a>(raw: &'a str, method: &str) -> Result<Target<'a>, Refusal> {
 }
 
 /// One length, or exactly `chunked`, never both (RFC 9112 §6).
-fn framing(headers: &[httparse::Header<'_>], version_11: bool) -> Result<(), Refusal> {
+fn framing(headers: &[httparse::Header<'_>], version_11: bool) -> Result<Framing, Refusal> {
     let lengths: Vec<_> = named(headers, "content-length").collect();
     let codings: Vec<_> = named(headers, "transfer-encoding").collect();
     match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) => Ok(()),
-        ([length], []) => {
-            let canonical = length.len() == 1 || !length.starts_with(b"0");
-            let digits = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-            if digits && canonical && length.len() <= 18 {
-                Ok(())
-            } else {
-                Err(bad("Content-Length is not a plain decimal number"))
-            }
-        }
+        ([], []) => Ok(Framing::None),
+        ([length], []) => decimal(length)
+            .map(Framing::Length)
+            .ok_or_else(|| bad("Content-Length is not a plain decimal number")),
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => {
             if version_11 {
-                Ok(())
+                Ok(Framing::Chunked)
             } else {
                 Err(bad("Transfer-Encoding needs HTTP/1.1"))
             }
@@ -162,6 +211,14 @@ fn framing(headers: &[httparse::Header<'_>], version_11: bool) -> Result<(), Ref
         (_, []) => Err(bad("Content-Length is given more than once")),
         _ => Err(bad("Content-Length and Transfer-Encoding are both given")),
     }
+}
+
+/// Digits without a sign or leading zeros, below 10^18.
+fn decimal(text: &[u8]) -> Option<u64> {
+    let canonical = text.len() == 1 || !text.starts_with(b"0");
+    let digits = text.iter().all(u8::is_ascii_digit);
+    let plain = digits && canonical && text.len() <= 18;
+    plain.then_some(text).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
 }
 
 fn named<'a>(
@@ -174,18 +231,16 @@ fn named<'a>(
         .map(|header| header.value.trim_ascii())
 }
 
-fn has_body(headers: &[httparse::Header<'_>]) -> bool {
-    named(headers, "content-length").any(|length| length != b"0")
-        || named(headers, "transfer-encoding").next().is_some()
+/// `Upgrade: websocket` among the offered protocols: it must not slip past as an ordinary
+/// request, whatever `Connection` says.
+fn wants_websocket(headers: &[httparse::Header<'_>]) -> bool {
+    lists(headers, "upgrade", b"websocket")
 }
 
-/// `Upgrade: websocket` among the offered protocols. Whether `Connection` names it too is
-/// for the backend to judge; here it must not slip past as an ordinary request.
-fn wants_websocket(headers: &[httparse::Header<'_>]) -> bool {
-    named(headers, "upgrade").any(|value| {
-        value
-            .split(|byte| *byte == b',')
-            .any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+/// Whether a word is among the comma-separated ones of a field.
+fn lists(headers: &[httparse::Header<'_>], name: &str, word: &[u8]) -> bool {
+    named(headers, name).any(|value| {
+        value.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(word))
     })
 }
 
@@ -208,7 +263,7 @@ fn rewrite(
     path: &str,
     authority: &str,
     headers: &[httparse::Header<'_>],
-) -> Result<Kind, Refusal> {
+) -> Result<BytesMut, Refusal> {
     let mut hosts = named(headers, "host");
     let same = |host: &[u8]| host.eq_ignore_ascii_case(authority.as_bytes());
     if !hosts.next().is_some_and(same) || hosts.next().is_some() {
@@ -229,7 +284,7 @@ fn rewrite(
     for part in [method.as_bytes(), b" ", path.as_bytes(), b" ", version, b"\r\n", fields] {
         bytes.put_slice(part);
     }
-    Ok(Kind::Rewritten(bytes))
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -253,15 +308,16 @@ mod tests {
 
     #[test]
     fn ordinary_requests_pass() {
-        for head in [
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "OPTIONS / HTTP/1.0\r\n\r\n",
-            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-            "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-            "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n",
+        for (head, framing) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Framing::None),
+            ("OPTIONS / HTTP/1.0\r\n\r\n", Framing::None),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Framing::None),
+            ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", Framing::Length(0)),
+            ("PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 105\r\n\r\n", Framing::Length(105)),
+            ("POST /x HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n", Framing::Chunked),
+            ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n", Framing::None),
         ] {
-            assert_eq!(verdict(head), Ok(Kind::Ordinary), "{head}");
+            assert_eq!(verdict(head), Ok(Kind::Ordinary(framing)), "{head}");
         }
     }
 
@@ -289,9 +345,21 @@ mod tests {
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
             "GET / HTTP/1.1\r\nX: a\0b\r\n\r\n",
             "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n",
             "hello\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: b\nContent-Length: 50\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "Post / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "oPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding : chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n",
         ] {
             assert_eq!(verdict(head), Err("bad_request"), "{head}");
         }
@@ -301,13 +369,12 @@ mod tests {
     fn an_absolute_target_becomes_origin_form() {
         let head = "GET http://a:80/x?y HTTP/1.1\r\nHost: A:80\r\nX: 1\r\n\r\n";
         let rewritten = "GET /x?y HTTP/1.1\r\nHost: A:80\r\nX: 1\r\n\r\n";
-        assert_eq!(verdict(head), Ok(Kind::Rewritten(rewritten.as_bytes().into())));
+        assert_eq!(verdict(head), Ok(Kind::Rewritten(rewritten.as_bytes().into(), Framing::None)));
     }
 
     #[test]
     fn a_handshake_is_recognised_with_every_field() {
-        let head =
-            "GET /ws?t=1 HTTP/1.1\r\nHost: a\r\nupgrade: h2c, WebSocket\r\nX: 1\r\nX: 2\r\n\r\n";
+        let head = "GET /ws?t=1 HTTP/1.1\r\nConnection: keep-alive, uPGrade\r\nupgrade: h2c, WebSocket\r\nX: 1\r\nX: 2\r\n\r\n";
         let Ok(Kind::Upgrade(handshake)) = verdict(head) else { panic!("not an upgrade") };
         assert_eq!(handshake.target, "/ws?t=1");
         assert_eq!(handshake.headers.get_all("x").iter().count(), 2);

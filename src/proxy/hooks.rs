@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::COOKIE;
 use http::{HeaderName, Version};
 use parking_lot::Mutex;
 use pingora::ErrorType::{
@@ -23,7 +24,7 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::journey::{Journey, Step, Trace};
-use super::wire;
+use super::{head, wire};
 use crate::drain::{Drain, Phase};
 use crate::gate::{Edits, Fault, Peer, Refusal, RequestView, contract};
 use crate::refusal::Reply;
@@ -104,8 +105,8 @@ impl Gate {
                 upgrade: false,
                 request_id: "",
             };
-            match self.too_large(request, journey) {
-                Some(refusal) => Step::Answer(journey.refuse_head(&refusal)),
+            match self.unfit(request, journey) {
+                Some(refusal) => Step::Answer(journey.refuse_head(peer, &refusal)),
                 None => self.judge(journey, &view),
             }
         };
@@ -118,18 +119,19 @@ impl Gate {
         }
     }
 
-    /// HTTP/2 heads have not been through [`head`](super::head).
-    fn too_large(&self, request: &RequestHeader, journey: &Journey) -> Option<Refusal> {
+    /// HTTP/2 heads have not been through [`head`].
+    fn unfit(&self, request: &RequestHeader, journey: &Journey) -> Option<Refusal> {
         let limits = journey.generation()?.plan.limits;
         if request.version != Version::HTTP_2 {
             return None;
         }
         let fields = request.headers.iter();
         let size: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        let fits = size + request.raw_path().len() <= limits.head
-            && request.headers.len() <= limits.headers;
-        let detail = "the request's head is larger than this gateway accepts";
-        (!fits).then(|| Refusal::fault(Fault::HeadersTooLarge, detail))
+        if size + request.raw_path().len() > limits.head || request.headers.len() > limits.headers {
+            let detail = "the request's head is larger than this gateway accepts";
+            return Some(Refusal::fault(Fault::HeadersTooLarge, detail));
+        }
+        head::examine_http2(request.method.as_str(), request.raw_path()).err()
     }
 
     /// Judges, and says once a minute when forwarding headers were not believed.
@@ -150,9 +152,20 @@ impl Gate {
     }
 
     /// Answers a head that nobody else gets to see, counts it and ends the connection.
-    pub async fn refuse_head(&self, stream: Stream, refusal: &Refusal) {
+    pub async fn refuse_head(&self, stream: Stream, peer: Peer, refusal: &Refusal) {
         let mut journey = self.journey();
-        let reply = journey.refuse_head(refusal);
+        let reply = journey.refuse_head(peer, refusal);
+        self.end_unread(stream, &journey, &reply).await;
+    }
+
+    /// Answers a head that has begun and did not end in time.
+    pub async fn give_up_head(&self, stream: Stream, peer: Peer) {
+        let mut journey = self.journey();
+        let reply = journey.give_up_head(peer);
+        self.end_unread(stream, &journey, &reply).await;
+    }
+
+    async fn end_unread(&self, stream: Stream, journey: &Journey, reply: &Reply) {
         journey.record(&Trace {
             method: "",
             path: "",
@@ -160,7 +173,7 @@ impl Gate {
             status: reply.status,
             upgrade: false,
         });
-        wire::answer_and_close(stream, &reply).await;
+        wire::answer_and_close(stream, reply).await;
     }
 
     /// Where the request goes.
@@ -227,11 +240,12 @@ impl Gate {
             return Error::e_explain(ErrorType::InternalError, "no decision");
         };
         apply(&forward.edits, upstream)?;
+        join_cookies(upstream)?;
         if let Some(host) = journey.upstream_host() {
             upstream.insert_header("Host", host)?;
         }
         // A repeated attempt sends the body again from its start.
-        journey.body_seen = 0;
+        (journey.body_seen, journey.body_whole) = (0, false);
         journey.spend(begun);
         Ok(())
     }
@@ -240,7 +254,8 @@ impl Gate {
     ///
     /// # Errors
     /// It does (413).
-    pub fn body(&self, body: Option<&Bytes>, journey: &mut Journey) -> Result<()> {
+    pub fn body(&self, body: Option<&Bytes>, end: bool, journey: &mut Journey) -> Result<()> {
+        journey.body_whole |= end;
         journey.body_seen += body.map_or(0, Bytes::len);
         let limit = journey.forward().and_then(|forward| forward.body_limit);
         match limit {
@@ -365,6 +380,17 @@ fn apply(edits: &Edits, upstream: &mut RequestHeader) -> Result<()> {
     Ok(())
 }
 
+/// HTTP/2 may split `Cookie` into several fields; HTTP/1.1 knows one (RFC 9113 §8.2.3).
+fn join_cookies(upstream: &mut RequestHeader) -> Result<()> {
+    let mut crumbs = upstream.headers.get_all(COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return Ok(());
+    }
+    let crumbs: Vec<_> = upstream.headers.get_all(COOKIE).iter().map(|c| c.as_bytes()).collect();
+    let joined = crumbs.join(&b"; "[..]);
+    upstream.insert_header("Cookie", joined)
+}
+
 /// Answers before the backend was involved; the connection may be used again.
 async fn answer(session: &mut Session, reply: &Reply) -> Result<()> {
     let header = response_header(reply)?;
@@ -403,10 +429,17 @@ fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str
         (ErrorSource::Downstream, ReadTimedout) => {
             Some((Fault::BodyTimeout, "the request body did not arrive in time"))
         }
+        (ErrorSource::Downstream, ReadError) if misframed(error) => {
+            Some((Fault::BadRequest, "the request's body is not well-formed chunks"))
+        }
         (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | WriteTimedout) => {
             None
         }
         (ErrorSource::Downstream, _) => Some((Fault::BadRequest, "the request is malformed")),
+        // A body over HTTP/2 knows no time-out of its own: the backend only waited for it.
+        (ErrorSource::Upstream, ReadTimedout) if !journey.body_whole => {
+            Some((Fault::BodyTimeout, "the request body did not arrive in time"))
+        }
         (_, etype) => {
             let kind = upstream_error(etype);
             journey.upstream_failed(kind);
@@ -424,6 +457,12 @@ fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str
             })
         }
     }
+}
+
+/// Whether our own reader of chunked bodies has given up, rather than the connection.
+fn misframed(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::InvalidData)
 }
 
 fn upstream_error(etype: &ErrorType) -> UpstreamError {

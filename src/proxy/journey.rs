@@ -40,6 +40,7 @@ pub struct Journey {
     verification: Option<(&'static str, Duration)>,
     pub(super) attempts: usize,
     pub(super) body_seen: usize,
+    pub(super) body_whole: bool,
     pub(super) upstream: Option<crate::upstream::Endpoint>,
     upstream_error: Option<UpstreamError>,
     _in_flight: Option<GaugeGuard>,
@@ -93,6 +94,7 @@ impl Journey {
             verification: None,
             attempts: 0,
             body_seen: 0,
+            body_whole: false,
             upstream: None,
             upstream_error: None,
             _in_flight: None,
@@ -231,10 +233,25 @@ impl Journey {
     }
 
     /// The answer to a head that could not be read as a request.
-    pub fn refuse_head(&mut self, refusal: &Refusal) -> Reply {
-        self.request_id = uuid::Uuid::now_v7().simple().to_string();
+    pub fn refuse_head(&mut self, peer: Peer, refusal: &Refusal) -> Reply {
+        self.unread(peer);
         self.code = Some(refusal.code());
         self.reply(refusal)
+    }
+
+    /// The answer to a head that did not end in time: bare, for no code fits.
+    pub fn give_up_head(&mut self, peer: Peer) -> Reply {
+        self.unread(peer);
+        refusal::bare(408, &self.request_id)
+    }
+
+    /// Of a head that could not be read only the connection is known.
+    fn unread(&mut self, peer: Peer) {
+        self.request_id = uuid::Uuid::now_v7().simple().to_string();
+        self.client = match peer {
+            Peer::Ip(ip) => Some(ip),
+            Peer::Unix => None,
+        };
     }
 
     /// The answer to a fault, noted for the log.

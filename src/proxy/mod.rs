@@ -88,10 +88,10 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         journey: &mut Journey,
     ) -> Result<()> {
-        self.gate.body(body.as_ref(), journey)
+        self.gate.body(body.as_ref(), end, journey)
     }
 
     async fn response_filter(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::protocols::Stream;
+use pingora::protocols::http::date::get_cached_date;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::refusal::Reply;
@@ -41,6 +42,7 @@ pub async fn answer_and_close(mut stream: Stream, reply: &Reply) {
     for (name, value) in &reply.headers {
         put_field(&mut bytes, name, value);
     }
+    put_field(&mut bytes, &header::DATE, &get_cached_date());
     put_field(&mut bytes, &header::CONNECTION, &HeaderValue::from_static("close"));
     bytes.put_slice(b"\r\n");
     bytes.put_slice(&reply.body);

@@ -2,27 +2,26 @@
 //! does it mean one thing only?
 //!
 //! HTTP/2 with prior knowledge goes to Pingora as it is. HTTP/1.x heads are read here,
-//! within `timeouts.head`, examined by [`head`], and handed to Pingora with the bytes
-//! already read; WebSocket handshakes go to our own [`tunnel`], which knows neither
-//! Pingora's 60 s idle cut nor its early-101 teardown.
+//! within `timeouts.head`, examined by [`head`], and handed to Pingora with their body and
+//! nothing behind it ([`Bounded`]); WebSocket handshakes go to our own [`tunnel`], which
+//! knows neither Pingora's 60 s idle cut nor its early-101 teardown.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use pingora::apps::{HttpServerApp, ServerApp};
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::HttpProxy;
-use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout_at};
 
 use crate::drain::Phase;
-use crate::gate::{Fault, Peer, Refusal};
+use crate::gate::{Fault, Refusal};
 use crate::plan::{Limits, Timeouts};
-use crate::proxy::head::{self, Kind};
+use crate::proxy::head::{self, Framing, Kind};
 use crate::proxy::{Gate, Proxy, tunnel};
+use crate::server::bounded::Bounded;
 use crate::server::listen::Accepted;
 
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -42,8 +41,10 @@ pub struct Front {
 enum Arrival {
     /// It is complete: its length.
     Complete(usize),
-    /// The client left, never came, or was too slow: there is nobody to answer.
+    /// The client left, or never said a word: there is nobody to answer.
     Gone,
+    /// It has begun, but did not end in time.
+    Late,
     /// It is larger than the limit.
     TooLarge,
 }
@@ -51,21 +52,61 @@ enum Arrival {
 impl Front {
     /// Serves one connection to its end.
     pub async fn serve(&self, accepted: Accepted) {
-        let Accepted { mut stream, peer, local_port } = accepted;
+        let Accepted { stream, peer, local_port } = accepted;
         let (timeouts, _) = self.settings();
-        let deadline = Instant::now() + timeouts.head;
-        let mut first = [0; 4];
-        if !self.peek(&mut stream, &mut first, deadline).await {
+        let mut client = Box::new(Bounded::new(stream, timeouts.idle));
+        let mut deadline = Instant::now() + timeouts.head;
+        if !self.first_bytes(&mut client, deadline).await {
             return;
         }
-        if first == HTTP2_PREFACE[..4] {
-            let mut preface = [0; 24];
-            if self.peek(&mut stream, &mut preface, deadline).await && preface == *HTTP2_PREFACE {
-                self.proxy.process_new(stream, &self.gate.drain().pingora()).await;
+        if is_http2(&mut client, deadline).await {
+            client.unbind();
+            self.proxy.process_new(client, &self.gate.drain().pingora()).await;
+            return;
+        }
+        loop {
+            let (timeouts, limits) = self.settings();
+            let arrival = read_head(&mut client, limits.head, deadline).await;
+            let length = match arrival {
+                Arrival::Complete(length) => length,
+                Arrival::Gone => return,
+                Arrival::Late => {
+                    return self.gate.give_up_head(client.into_parts().0, peer).await;
+                }
+                Arrival::TooLarge => {
+                    let refusal = Refusal::fault(
+                        Fault::HeadersTooLarge,
+                        format!("the request head is larger than {} bytes", limits.head),
+                    );
+                    return self.gate.refuse_head(client.into_parts().0, peer, &refusal).await;
+                }
+            };
+            let head = client.received().get(..length).unwrap_or_default();
+            let head = match head::examine(head, limits.headers) {
+                Err(refusal) => {
+                    return self.gate.refuse_head(client.into_parts().0, peer, &refusal).await;
+                }
+                Ok(Kind::Upgrade(handshake)) => {
+                    client.begin(length, Framing::None);
+                    let (stream, early) = client.into_parts();
+                    let client = tunnel::Client { stream, peer, local_port, early };
+                    return tunnel::serve(&self.gate, client, *handshake).await;
+                }
+                Ok(Kind::Ordinary(framing)) => client.begin(length, framing),
+                Ok(Kind::Rewritten(head, framing)) => {
+                    client.begin(length, framing);
+                    head
+                }
+            };
+            client = match self.forward(client, head, &timeouts).await {
+                Some(client) => client,
+                None => return,
+            };
+            if !self.first_bytes(&mut client, Instant::now() + timeouts.idle).await {
+                return;
             }
-            return;
+            deadline = Instant::now() + self.settings().0.head;
         }
-        self.serve_http1(stream, peer, local_port, deadline).await;
     }
 
     fn settings(&self) -> (Timeouts, Limits) {
@@ -73,10 +114,16 @@ impl Front {
         (generation.plan.timeouts, generation.plan.limits)
     }
 
-    async fn peek(&self, stream: &mut Stream, bytes: &mut [u8], deadline: Instant) -> bool {
+    /// Waits for the beginning of a request, unless it is here already.
+    async fn first_bytes(&self, client: &mut Bounded, deadline: Instant) -> bool {
+        if !client.received().is_empty() {
+            return true;
+        }
         tokio::select! {
             biased;
-            peeked = timeout_at(deadline, stream.try_peek(bytes)) => matches!(peeked, Ok(Ok(true))),
+            received = timeout_at(deadline, client.receive()) => {
+                matches!(received, Ok(Ok(length)) if length > 0)
+            }
             () = self.last_chance() => false,
         }
     }
@@ -87,96 +134,46 @@ impl Front {
         tokio::time::sleep(LAST_CHANCE).await;
     }
 
-    async fn serve_http1(
-        &self,
-        mut stream: Stream,
-        peer: Peer,
-        local_port: Option<u16>,
-        mut deadline: Instant,
-    ) {
-        let mut buffer = BytesMut::with_capacity(2048);
-        loop {
-            let (timeouts, limits) = self.settings();
-            let arrival = read_head(&mut stream, &mut buffer, limits.head, deadline).await;
-            let length = match arrival {
-                Arrival::Complete(length) => length,
-                Arrival::Gone => return,
-                Arrival::TooLarge => {
-                    let refusal = Refusal::fault(
-                        Fault::HeadersTooLarge,
-                        format!("the request head is larger than {} bytes", limits.head),
-                    );
-                    return self.gate.refuse_head(stream, &refusal).await;
-                }
-            };
-            let examined = head::examine(buffer.get(..length).unwrap_or_default(), limits.headers);
-            match examined {
-                Err(refusal) => return self.gate.refuse_head(stream, &refusal).await,
-                Ok(Kind::Upgrade(handshake)) => {
-                    let early = buffer.split_off(length);
-                    drop(buffer);
-                    let client = tunnel::Client { stream, peer, local_port, early };
-                    return tunnel::serve(&self.gate, client, *handshake).await;
-                }
-                Ok(Kind::Ordinary) => {}
-                Ok(Kind::Rewritten(mut bytes)) => {
-                    bytes.extend_from_slice(buffer.get(length..).unwrap_or_default());
-                    buffer = bytes;
-                }
-            }
-            stream = match self.forward(stream, buffer, &timeouts).await {
-                Some(stream) => stream,
-                None => return,
-            };
-            buffer = BytesMut::with_capacity(2048);
-            if !self.next_request(&mut stream, &mut buffer, timeouts.idle).await {
-                return;
-            }
-            deadline = Instant::now() + self.settings().0.head;
-        }
-    }
-
-    /// One ordinary request through Pingora; the stream, if it may carry another.
+    /// One ordinary request through Pingora; the connection, if it may carry another.
     async fn forward(
         &self,
-        stream: Stream,
-        received: BytesMut,
+        client: Box<Bounded>,
+        head: BytesMut,
         timeouts: &Timeouts,
-    ) -> Option<Stream> {
-        let mut session = HttpSession::new(stream);
-        session.set_pipelined_prefix(received);
+    ) -> Option<Box<Bounded>> {
+        let mut session = HttpSession::new(client);
+        session.set_pipelined_prefix(head);
         session.set_read_timeout(Some(timeouts.body));
         let mut session = ServerSession::H1(session);
         session.set_keepalive(Some(timeouts.idle.as_secs().max(1)));
         let reused = self.proxy.process_new_http(session, &self.gate.drain().pingora()).await?;
-        Some(reused.consume().0)
+        let (stream, _) = reused.consume();
+        // Pingora may have ended the request before its body did.
+        stream.into_any().downcast::<Bounded>().ok().filter(|client| client.is_over())
     }
+}
 
-    /// Waits for the first bytes of a kept-alive connection's next request.
-    async fn next_request(
-        &self,
-        stream: &mut Stream,
-        buffer: &mut BytesMut,
-        idle: Duration,
-    ) -> bool {
-        tokio::select! {
-            biased;
-            read = tokio::time::timeout(idle, stream.read_buf(buffer)) => {
-                matches!(read, Ok(Ok(read)) if read > 0)
-            }
-            () = self.last_chance() => false,
+/// Whether the connection begins with HTTP/2's preface (RFC 9113 §3.4), all of it.
+async fn is_http2(client: &mut Bounded, deadline: Instant) -> bool {
+    loop {
+        let received: &[u8] = client.received();
+        if received.starts_with(HTTP2_PREFACE) {
+            return true;
+        }
+        if !HTTP2_PREFACE.starts_with(received) {
+            return false;
+        }
+        match timeout_at(deadline, client.receive()).await {
+            Ok(Ok(received)) if received > 0 => {}
+            _ => return false,
         }
     }
 }
 
-async fn read_head(
-    stream: &mut Stream,
-    buffer: &mut BytesMut,
-    limit: usize,
-    deadline: Instant,
-) -> Arrival {
+async fn read_head(client: &mut Bounded, limit: usize, deadline: Instant) -> Arrival {
     let mut searched = 0;
     loop {
+        let buffer = client.received();
         // RFC 9112 §2.2: empty lines before a request line are to be ignored.
         while matches!(buffer.first(), Some(b'\r' | b'\n')) {
             let _ = buffer.split_to(1);
@@ -189,9 +186,10 @@ async fn read_head(
         if buffer.len() >= limit {
             return Arrival::TooLarge;
         }
-        buffer.reserve(2048);
-        match timeout_at(deadline, stream.read_buf(buffer)).await {
-            Ok(Ok(read)) if read > 0 => {}
+        let begun = !buffer.is_empty();
+        match timeout_at(deadline, client.receive()).await {
+            Ok(Ok(received)) if received > 0 => {}
+            Err(_) if begun => return Arrival::Late,
             _ => return Arrival::Gone,
         }
     }

@@ -1,5 +1,7 @@
 //! The process: binds the sockets, starts everything, ends it without cutting anybody off.
 
+mod bounded;
+mod chunks;
 pub mod front;
 pub mod listen;
 mod signals;

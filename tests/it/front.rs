@@ -110,6 +110,67 @@ async fn a_kept_alive_connection_may_rest_but_not_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_has_begun_and_does_not_end_is_408_and_silence_is_closed_in_silence() {
+    let echo = Echo::start().await;
+    let gateway = start(&echo, SHORT).await;
+    let begun: [&[u8]; 5] = [
+        b"G",
+        b"GET /c HTTP/1.1\r\nHost: any.te",
+        b"\r\nGET /c",
+        b"PRI * HTTP/2",
+        b"GET /zero.nine\r\n",
+    ];
+    for bytes in begun {
+        for kept_alive in [false, true] {
+            let mut connection = gateway.connect().await;
+            if kept_alive {
+                let first = Request::get("/c").host("any.test");
+                assert_eq!(connection.exchange(&first).await.expect("an answer").status, 200);
+            }
+            connection.send(bytes).await;
+            let answer = connection.response().await.expect("an answer");
+            assert_eq!(answer.status, 408, "{:?}", bytes.escape_ascii().to_string());
+            assert_eq!(answer.header("connection"), Some("close"));
+            assert!(answer.header("date").is_some() && answer.body.is_empty());
+            assert!(answer.header("countersign-request-id").is_some());
+            assert!(connection.closes_within(Duration::from_secs(2)).await);
+        }
+    }
+    let silent: [&[u8]; 2] = [b"", b"\r\n"];
+    for bytes in silent {
+        let mut connection = gateway.connect().await;
+        connection.send(bytes).await;
+        let error = connection.response().await.expect_err("nothing was asked");
+        assert_eq!(error.to_string(), "closed after []");
+    }
+    let labels = [("site", "none"), ("code", "408")];
+    assert_eq!(gateway.metrics().await.sum("countersign_http_requests_total", &labels), 10.0);
+    let line = gateway.log_line("\"status\":408").await;
+    assert!(line.contains("\"client\":\"127.0.0.1\""), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_before_it_is_a_request_is_dated_and_says_who_asked() {
+    let echo = Echo::start().await;
+    let gateway = start(&echo, "limits: { headers: 8 }").await;
+    let many = (0..9).fold(Request::get("/c"), |request, n| request.header(&format!("X-{n}"), "1"));
+    let upgrade = crate::support::websocket::handshake("/ws?access_token=a.b.c", "any.test");
+    for (request, status) in [
+        (many.host("any.test"), 431),
+        (Request::get("no-path").host("any.test"), 400),
+        (upgrade.bearer("e30.e30.e30"), 400),
+    ] {
+        let answer = gateway.send(&request).await;
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")));
+        let date = answer.header("date").expect("a date (RFC 9110 §6.6.1)");
+        assert!(date.ends_with(" GMT") && date.len() == 29, "{date}");
+        let id = answer.header("countersign-request-id").expect("an id").to_owned();
+        let line = gateway.log_line(&id).await;
+        assert!(line.contains("\"client\":\"127.0.0.1\""), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_http_2_preface_may_come_in_pieces() {
     let echo = Echo::start().await;
     let gateway = start(&echo, "").await;
@@ -193,6 +254,42 @@ async fn framing_that_two_readers_could_read_differently_is_refused() {
     }
     assert!(passed.is_empty(), "{}", passed.join("\n"));
     assert!(echo.received().is_empty(), "{:?}", echo.received());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_that_two_readers_could_read_differently_are_refused() {
+    let echo = Echo::start().await;
+    let gateway = start(&echo, SHORT).await;
+    let head = "POST /c HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let bodies = [
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "5\r\nhelloXX0\r\n\r\n",
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "5;a\nhello\r\n0\r\n\r\n",
+        "10000000000000005\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX: 1\n\r\n",
+        "5\r\nhello\r\n0\r\n\n",
+    ];
+    for body in bodies {
+        let mut connection = gateway.connect().await;
+        let next = "GET /next HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        connection.send(format!("{head}{body}{next}").as_bytes()).await;
+        let answer = connection.response().await.expect(body);
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{body:?}");
+        assert!(connection.closes_within(Duration::from_secs(2)).await, "{body:?}");
+    }
+    assert!(echo.received().is_empty(), "{:?}", echo.received());
+    // A lone body in many small pieces, with extensions and trailers, is whole.
+    let body = "5;a=b;c=\"d\"\r\nhello\r\n1\r\n!\r\n0\r\nX-T: 1\r\n\r\n";
+    let mut connection = gateway.connect().await;
+    connection.send(head.as_bytes()).await;
+    for byte in body.as_bytes() {
+        connection.send(&[*byte]).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(connection.response().await.expect("an answer").echoed().body, "hello!");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,3 +105,19 @@ async fn a_body_that_stops_arriving_is_given_up() {
         assert!(connection.closes_within(Duration::from_secs(3)).await, "{content_type}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_may_take_longer_than_the_backends_answer() {
+    let echo = Echo::start().await;
+    let gateway = start(&echo, "timeouts: { body: 5s, response: 1s }").await;
+    let request = Request::post("/c", "application/octet-stream", vec![b'x'; 30]);
+    let bytes = request.host("zendesk.test").bytes();
+    let (head, body) = bytes.split_at(bytes.len() - 30);
+    let mut connection = gateway.connect().await;
+    connection.send(head).await;
+    for piece in body.chunks(3) {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        connection.send(piece).await;
+    }
+    assert_eq!(connection.response().await.expect("an answer").echoed().length, 30);
+}

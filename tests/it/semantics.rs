@@ -195,21 +195,6 @@ async fn the_rest_of_a_refused_body_is_never_taken_for_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pipelined_requests_are_answered_in_order_or_not_at_all() {
-    let echo = Echo::start().await;
-    let gateway = start(&echo).await;
-    let mut both = good(Request::get("/slow/50")).bytes();
-    both.extend(good(Request::get("/second")).bytes());
-    let mut connection = gateway.connect().await;
-    connection.send(&both).await;
-    let first = connection.response().await.expect("an answer");
-    assert_eq!(first.echoed().target, "/slow/50");
-    if let Ok(second) = connection.response().await {
-        assert_eq!(second.echoed().target, "/second");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_backends_answers_come_back_as_they_are() {
     let echo = Echo::start().await;
     let gateway = start(&echo).await;

@@ -60,24 +60,59 @@ impl Connection {
         }
         tokio::time::timeout(PATIENCE, collect(answer)).await.expect("an answer")
     }
+
+    /// A request without a body that may well be turned away before it is one.
+    pub async fn try_send(
+        &self,
+        method: &str,
+        host: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Response, String> {
+        let mut head = Head::builder().method(method).uri(format!("http://{host}{target}"));
+        for (name, value) in headers {
+            head = head.header(*name, *value);
+        }
+        let head = head.body(()).map_err(|error| error.to_string())?;
+        let ready = self.requests.clone().ready().await;
+        let mut requests = ready.map_err(|error| error.to_string())?;
+        let (answer, _) = requests.send_request(head, true).map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(PATIENCE, try_collect(answer)).await;
+        answer.expect("an answer").map_err(|error| error.to_string())
+    }
+
+    /// A request whose body begins and never ends.
+    pub async fn stall(&self, method: &str, host: &str, target: &str, begun: &[u8]) -> Response {
+        let head = Head::builder().method(method).uri(format!("http://{host}{target}"));
+        let head = head.header("content-type", "application/octet-stream");
+        let head = head.body(()).expect("a valid head");
+        let mut requests = self.requests.clone().ready().await.expect("an open connection");
+        let (answer, mut stream) = requests.send_request(head, false).expect("a stream");
+        stream.send_data(Bytes::copy_from_slice(begun), false).expect("an open stream");
+        tokio::time::timeout(PATIENCE, collect(answer)).await.expect("an answer")
+    }
 }
 
 async fn collect(answer: ResponseFuture) -> Response {
-    let (head, mut stream) = answer.await.expect("an answer").into_parts();
+    try_collect(answer).await.expect("a whole answer")
+}
+
+async fn try_collect(answer: ResponseFuture) -> Result<Response, h2::Error> {
+    let (head, mut stream) = answer.await?.into_parts();
     let mut body = Vec::new();
     while let Some(chunk) = stream.data().await {
-        let chunk = chunk.expect("a whole body");
+        let chunk = chunk?;
         body.extend_from_slice(&chunk);
         let _ = stream.flow_control().release_capacity(chunk.len());
     }
     let headers = head.headers.iter().map(|(name, value)| {
         (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    Response {
+    Ok(Response {
         status: head.status.as_u16(),
         status_line: format!("HTTP/2 {}", head.status),
         headers: headers.collect(),
         body,
         informational: Vec::new(),
-    }
+    })
 }

@@ -172,6 +172,19 @@ impl Connection {
         self.read_response(false).await
     }
 
+    /// The next answer, to a HEAD.
+    pub async fn response_to_head(&mut self) -> io::Result<Response> {
+        self.read_response(true).await
+    }
+
+    /// The next so many bytes, whatever they are.
+    pub async fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        match tokio::time::timeout(PATIENCE, self.take(length)).await {
+            Ok(bytes) => bytes,
+            Err(_) => Err(io::Error::new(ErrorKind::TimedOut, "no bytes")),
+        }
+    }
+
     /// The next head, which should be a 1xx answer: its status.
     pub async fn interim(&mut self) -> io::Result<u16> {
         match tokio::time::timeout(PATIENCE, self.read_head()).await {
