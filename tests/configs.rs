@@ -84,6 +84,16 @@ fn the_minimal_configuration_loads_with_a_key_beside_it() {
 }
 
 #[test]
+fn the_page_of_the_dialects_says_what_their_files_say() {
+    let path = Path::new(ROOT).join("docs/dialects.md");
+    let page = countersign::cli::dialects::documentation();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), page, "UPDATE_GOLDEN=1 rewrites it");
+}
+
+#[test]
 fn every_member_of_the_schema_is_shown_in_the_long_configuration() {
     let text = fs::read_to_string(Path::new(ROOT).join("config/countersign.yaml")).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&config::schema()).unwrap();

@@ -213,7 +213,7 @@ fn builtin_value(text: &str) -> Option<Value> {
 }
 
 /// Compiles a built-in dialect; that it works is tested, so a failure is a fault of the build.
-fn compile_builtin(name: &str) -> Result<Compiled, String> {
+pub fn compile_builtin(name: &str) -> Result<Compiled, String> {
     let value = builtin(name).and_then(builtin_value).ok_or("it is not valid YAML")?;
     let raw = serde_yaml::from_value::<raw::Dialect>(value).map_err(|error| error.to_string())?;
     let marks = Marks::default();
@@ -233,11 +233,6 @@ fn compile_builtin(name: &str) -> Result<Compiled, String> {
             Err(problems.first().map(|problem| problem.what.clone()).unwrap_or_default())
         }
     }
-}
-
-/// What people call a built-in dialect.
-pub fn title_of_builtin(name: &str) -> String {
-    compile_builtin(name).map(|compiled| compiled.dialect.title).unwrap_or_default()
 }
 
 /// Lays one tree over another: mappings are merged, everything else is replaced. A dialect
