@@ -58,12 +58,19 @@ fn bad_configurations_are_refused_in_these_words() {
 
 #[test]
 fn the_shipped_configurations_load_without_secrets() {
-    for name in ["minimal.yaml", "countersign.yaml"] {
-        let path = Path::new(ROOT).join("config").join(name);
+    let names = ["minimal.yaml", "countersign.yaml"].map(PathBuf::from).into_iter();
+    let sites = ["amazon-connect", "ringcentral-engage", "user-hash", "zendesk-chat"];
+    let sites = sites.map(|dialect| Path::new("sites").join(format!("{dialect}.yaml")));
+    for name in names.chain(sites) {
+        let path = Path::new(ROOT).join("config").join(&name);
         let plan = config::load_with(&path, &Options { secrets: false });
         let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
         assert!(plan.sites.iter().all(|site| site.keyring.keys().is_empty()));
-        assert_eq!(plan.warnings, Vec::<String>::new(), "{name}");
+        assert_eq!(plan.warnings, Vec::<String>::new(), "{}", name.display());
+        if name.starts_with("sites") {
+            let dialect = name.file_stem().and_then(|stem| stem.to_str());
+            assert_eq!(Some(&*plan.sites[0].dialect.name), dialect);
+        }
     }
 }
 
