@@ -28,7 +28,7 @@ pub fn token(rules: &JwtRules) -> Vec<Block> {
     {
         let claims: Vec<String> = claims
             .iter()
-            .map(|(place, kind)| format!("{} ({})", pointer(place), kind_word(*kind)))
+            .map(|(place, kind)| format!("{} ({})", pointer(place), kind_word(kind)))
             .collect();
         if !claims.is_empty() {
             rows.push([what.to_owned(), listed(&claims)]);
@@ -107,15 +107,17 @@ fn lifetime(rules: &JwtRules) -> String {
     }
 }
 
-const fn kind_word(kind: ClaimType) -> &'static str {
-    match kind {
+fn kind_word(kind: &ClaimType) -> String {
+    let words = match kind {
+        ClaimType::Exactly(text) => return format!("exactly `{text}`"),
         ClaimType::String => "a string that is not empty",
         ClaimType::Time => "an integer of seconds",
         ClaimType::Strings => "an object of strings",
         ClaimType::Object => "an object",
         ClaimType::Boolean => "true or false",
         ClaimType::Any => "anything",
-    }
+    };
+    words.to_owned()
 }
 
 /// The rules for a hash.

@@ -28,7 +28,7 @@ pub fn page(builtin: &Builtin) -> Page {
         opening,
         sections: vec![
             ("What the website signs", signs),
-            ("Where a request carries it", vec![carriers(dialect)]),
+            ("Where a request carries it", vec![carriers(builtin)]),
             ("What the backend reads", vec![Block::Table(HEADERS, proven(dialect))]),
             ("What is claimed without proof", claimed(dialect)),
             ("A site", vec![site(dialect)]),
@@ -43,8 +43,13 @@ fn paragraph(note: &str) -> Block {
     }
 }
 
-fn carriers(dialect: &Dialect) -> Block {
-    Block::List(dialect.sources.iter().map(carrier).collect())
+fn carriers(builtin: &Builtin) -> Block {
+    let mut points: Vec<String> = builtin.dialect.sources.iter().map(carrier).collect();
+    if !builtin.later.is_empty() {
+        let words: Vec<String> = builtin.later.iter().map(|words| (*words).to_owned()).collect();
+        points.push(format!("in a later version also {}", listed(&words)));
+    }
+    Block::List(points)
 }
 
 fn carrier(source: &Source) -> String {
@@ -61,7 +66,10 @@ fn carrier(source: &Source) -> String {
             };
             format!("header {}", parts(&names))
         }
-        Carrier::Query { names } => format!("query parameter {}", parts(names)),
+        Carrier::Query { names, scheme: Some(scheme) } => {
+            format!("query parameter `{}={scheme}%20…`", names.proof)
+        }
+        Carrier::Query { names, scheme: None } => format!("query parameter {}", parts(names)),
         Carrier::Cookie { names } => format!(
             "cookie {} (on anything but GET and HEAD, and on upgrades, only with an `Origin` of \
              the site's own)",

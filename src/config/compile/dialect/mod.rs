@@ -14,6 +14,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Compiler, key, pattern, source, unsigned};
 use crate::config::document;
+use crate::config::later;
 use crate::config::marks::Marks;
 use crate::config::place::Place;
 use crate::config::problem::nearest;
@@ -209,7 +210,9 @@ fn builtin_value(text: &str) -> Option<Value> {
     let document = document::parse(text, &mut Vec::new()).ok()?;
     let Value::Mapping(file) = document.value else { return None };
     let dialects = file.get("dialects")?.as_mapping()?;
-    dialects.values().next().cloned()
+    let mut dialect = dialects.values().next().cloned()?;
+    later::take_out_later_sources(&mut dialect);
+    Some(dialect)
 }
 
 /// Compiles a built-in dialect; that it works is tested, so a failure is a fault of the build.
