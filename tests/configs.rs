@@ -58,12 +58,19 @@ fn bad_configurations_are_refused_in_these_words() {
 
 #[test]
 fn the_shipped_configurations_load_without_secrets() {
-    for name in ["minimal.yaml", "countersign.yaml"] {
-        let path = Path::new(ROOT).join("config").join(name);
+    let names = ["minimal.yaml", "countersign.yaml"].map(PathBuf::from).into_iter();
+    let sites = ["amazon-connect", "ringcentral-engage", "user-hash", "zendesk-chat"];
+    let sites = sites.map(|dialect| Path::new("sites").join(format!("{dialect}.yaml")));
+    for name in names.chain(sites) {
+        let path = Path::new(ROOT).join("config").join(&name);
         let plan = config::load_with(&path, &Options { secrets: false });
         let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
         assert!(plan.sites.iter().all(|site| site.keyring.keys().is_empty()));
-        assert_eq!(plan.warnings, Vec::<String>::new(), "{name}");
+        assert_eq!(plan.warnings, Vec::<String>::new(), "{}", name.display());
+        if name.starts_with("sites") {
+            let dialect = name.file_stem().and_then(|stem| stem.to_str());
+            assert_eq!(Some(&*plan.sites[0].dialect.name), dialect);
+        }
     }
 }
 
@@ -81,6 +88,16 @@ fn the_minimal_configuration_loads_with_a_key_beside_it() {
     assert_eq!(plan.sites[0].keyring.keys().len(), 1);
     assert_eq!(plan.watched, [path, secret]);
     assert_eq!(plan.generation, 0);
+}
+
+#[test]
+fn the_page_of_the_dialects_says_what_their_files_say() {
+    let path = Path::new(ROOT).join("docs/dialects.md");
+    let page = countersign::cli::dialects::documentation();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), page, "UPDATE_GOLDEN=1 rewrites it");
 }
 
 #[test]

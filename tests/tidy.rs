@@ -208,6 +208,27 @@ fn every_metric_is_described_with_its_type_and_labels() {
 }
 
 #[test]
+fn every_metric_that_a_page_names_exists() {
+    let mut known: BTreeSet<String> = block(&read("src/telemetry/metrics.rs"), "metrics! {")
+        .iter()
+        .map(|line| format!("countersign_{}", literal(line)))
+        .collect();
+    known.insert("countersign_jwt".to_owned()); // the cookie
+    let mut wrong = Vec::new();
+    for page in files(&["md"]) {
+        for (at, _) in read(&page).match_indices("countersign_") {
+            let text = &read(&page)[at..];
+            let end = text.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(0);
+            let name = text[..end].trim_end_matches("_bucket");
+            if name != "countersign_" && !known.contains(name) {
+                wrong.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    expect_none(&wrong, "src/telemetry/metrics.rs has no metric of this name");
+}
+
+#[test]
 fn every_test_that_a_page_cites_exists() {
     let mut wrong = Vec::new();
     let mut cited = 0;

@@ -1,16 +1,48 @@
-//! `countersign dialects`: what is built in, one a line, or one of them in full, ready to
-//! be pasted into a configuration.
+//! `countersign dialects`: what is built in, one a line; or one of them in words, as a page
+//! of the documentation, or as the text that can be pasted into a configuration.
+
+mod page;
+mod rules;
+mod words;
 
 use super::check::print;
 use super::exit;
-use crate::config;
+use crate::config::{Builtin, builtin_dialect};
 use crate::dialect::builtin::{BUILTIN, builtin};
+
+/// How `docs/dialects.md` begins.
+const OPENING: &str = "\
+# Dialects
+
+How a website signs is data, one file in [config/dialects](../config/dialects) each. This
+page is generated from these files; `countersign dialects NAME` prints the same, and
+`countersign dialects NAME --yaml` the file itself, to be pasted under `dialects:` and
+changed. A dialect of your own starts from another one with `extends:`.
+
+What holds for all of them:
+
+- A token's `alg` must be that of the key, which is pinned. Tokens with `crit`, `zip` or keys
+  of their own, with members named twice, or with base64 that could be written in another
+  way, are refused. Times are JSON integers of seconds.
+- Ids are 1 to 256 bytes without control characters, and unfilled templates such as
+  `{user_id}` or `null` are no ids.
+- All places that a page names are read: the same value twice is one credential, two
+  different ones are `ambiguous`. A credential that was used does not reach the backend.
+- `countersign sign --site SITE --id ID` prints the credential that the website would sign.
+- [rejections.md](rejections.md) explains each reason for a refusal.
+";
 
 /// Arguments of `countersign dialects`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Show this one in full.
+    /// Show this one.
     name: Option<String>,
+    /// Print its page in Markdown.
+    #[arg(long, requires = "name", conflicts_with = "yaml")]
+    markdown: bool,
+    /// Print its text, ready to be pasted into a configuration.
+    #[arg(long, requires = "name")]
+    yaml: bool,
 }
 
 /// Runs the command; returns the exit code.
@@ -19,22 +51,46 @@ pub fn main(args: &Args) -> u8 {
         print(&list());
         return exit::YES;
     };
-    match builtin(name) {
-        Some(text) => {
-            print(text);
-            exit::YES
-        }
-        None => {
-            eprintln!("there is no dialect `{name}`; these are built in:\n{}", list().trim_end());
-            exit::NO
-        }
+    let (Some(text), Some(dialect)) = (builtin(name), builtin_dialect(name)) else {
+        eprintln!("there is no dialect `{name}`; these are built in:\n{}", list().trim_end());
+        return exit::NO;
+    };
+    match (args.yaml, args.markdown) {
+        (true, _) => print(text),
+        (_, true) => print(&words::page(&dialect).markdown()),
+        _ => print(&words::page(&dialect).text()),
+    }
+    exit::YES
+}
+
+/// `docs/dialects.md`: a table of all built-in dialects, and a page for each.
+pub fn documentation() -> String {
+    let all = all();
+    let row = |builtin: &Builtin| {
+        let dialect = &builtin.dialect;
+        format!("| [`{0}`](#{0}) | {1} | {2} |\n", dialect.name, dialect.title, proof(builtin))
+    };
+    let rows: String = all.iter().map(row).collect();
+    let pages: String =
+        all.iter().map(|builtin| format!("\n{}", words::page(builtin).markdown())).collect();
+    format!("{OPENING}\n| dialect | whose | proof |\n|---|---|---|\n{rows}{pages}")
+}
+
+fn proof(builtin: &Builtin) -> &'static str {
+    match builtin.dialect.scheme() {
+        "jwt" => "token",
+        _ => "hash",
     }
 }
 
 fn list() -> String {
     let width = BUILTIN.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    BUILTIN
-        .iter()
-        .map(|(name, _)| format!("{name:width$}  {}\n", config::title_of_builtin(name)))
-        .collect()
+    let line = |builtin: Builtin| {
+        format!("{:width$}  {}\n", &*builtin.dialect.name, builtin.dialect.title)
+    };
+    all().into_iter().map(line).collect()
+}
+
+fn all() -> Vec<Builtin> {
+    BUILTIN.iter().filter_map(|(name, _)| builtin_dialect(name)).collect()
 }

@@ -185,7 +185,7 @@ fn curl(
     url: &str,
 ) -> Result<String, String> {
     let source = dialect.sources.first().ok_or("this dialect has no source")?;
-    let (Carrier::Header { names, .. } | Carrier::Query { names } | Carrier::Cookie { names }) =
+    let (Carrier::Header { names, .. } | Carrier::Query { names, .. } | Carrier::Cookie { names }) =
         &source.carrier;
     let beside =
         [(&names.id, &subject.id), (&names.email, &subject.email), (&names.name, &subject.name)];
@@ -193,18 +193,22 @@ fn curl(
         Some((name.as_deref()?, value.as_deref().filter(|value| !value.is_empty())?))
     });
     let mut words = vec!["curl".to_owned(), "-sS".to_owned()];
+    let schemed = |scheme: &Option<String>| match scheme {
+        Some(scheme) => format!("{scheme} {credential}"),
+        None => credential.to_owned(),
+    };
     match &source.carrier {
         Carrier::Header { scheme, .. } => {
-            let scheme = scheme.as_ref().map(|scheme| format!("{scheme} ")).unwrap_or_default();
-            let proof = format!("{}: {scheme}{credential}", names.proof);
+            let proof = format!("{}: {}", names.proof, schemed(scheme));
             let others = beside.map(|(name, value)| format!("{name}: {value}"));
             for header in std::iter::once(proof).chain(others) {
                 words.extend(["-H".to_owned(), quoted(&header)]);
             }
             words.push(quoted(url));
         }
-        Carrier::Query { .. } => {
-            let pairs = beside.chain([(names.proof.as_str(), credential)]);
+        Carrier::Query { scheme, .. } => {
+            let proof = schemed(scheme);
+            let pairs = beside.chain([(names.proof.as_str(), proof.as_str())]);
             words.push(quoted(&with_query(url, pairs)));
         }
         Carrier::Cookie { .. } => {

@@ -97,6 +97,27 @@ pub fn take_out_later(value: &mut Value, report: &mut Report<'_>) {
     }
 }
 
+/// The kinds of sources that a later version reads, in words.
+const LATER_SOURCES: [(&str, &str); 4] = [
+    ("json", "members of JSON bodies"),
+    ("form", "fields of form bodies"),
+    ("multipart", "parts of multipart bodies"),
+    ("websocket_protocol", "WebSocket subprotocols"),
+];
+
+/// Takes the sources of later versions out of a built-in dialect, whose file is written in
+/// full; returns what they are, in words.
+pub fn take_out_later_sources(dialect: &mut Value) -> Vec<&'static str> {
+    let Some(sources) = dialect.get_mut("sources").and_then(Value::as_sequence_mut) else {
+        return Vec::new();
+    };
+    let is = |source: &Value, kind: &str| source.get(kind).is_some();
+    let found = LATER_SOURCES.iter().filter(|(kind, _)| sources.iter().any(|one| is(one, kind)));
+    let found = found.map(|(_, words)| *words).collect();
+    sources.retain(|source| !LATER_SOURCES.iter().any(|(kind, _)| is(source, kind)));
+    found
+}
+
 fn find(value: &Value, steps: &[&str], place: Place, found: &mut Vec<Place>) {
     let Some((step, rest)) = steps.split_first() else {
         found.push(place);

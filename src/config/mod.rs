@@ -8,6 +8,7 @@
 //!
 //! No input makes this panic; tests throw garbage, bombs and broken files at it.
 
+mod builtin;
 mod compile;
 mod document;
 mod later;
@@ -21,7 +22,7 @@ mod schema;
 
 use std::path::{Path, PathBuf};
 
-pub use compile::title_of_builtin;
+pub use builtin::{Builtin, builtin_dialect};
 pub use place::Mark;
 pub use problem::{Problem, Problems};
 pub use schema::schema;

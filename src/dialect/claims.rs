@@ -109,7 +109,7 @@ fn check_presence(rules: &ClaimRules, claims: &Claims<'_>) -> Result<(), Rejecti
 fn check_types(rules: &ClaimRules, claims: &Claims<'_>) -> Result<(), Rejection> {
     for (place, wanted) in rules.required.iter().chain(&rules.optional) {
         if let Some(value) = claims.at(place) {
-            check_type(place, value, *wanted)?;
+            check_type(place, value, wanted)?;
         }
     }
     if rules.audience == AudienceRule::Aud {
@@ -129,7 +129,7 @@ fn check_types(rules: &ClaimRules, claims: &Claims<'_>) -> Result<(), Rejection>
     Ok(())
 }
 
-fn check_type(place: &Pointer, value: &Json<'_>, wanted: ClaimType) -> Result<(), Rejection> {
+fn check_type(place: &Pointer, value: &Json<'_>, wanted: &ClaimType) -> Result<(), Rejection> {
     let (fits, wanted) = match (wanted, value) {
         (ClaimType::Time, _) => return time(&name_of(place), value).map(|_| ()),
         (ClaimType::String, Json::String(text)) if text.is_empty() => {
@@ -145,7 +145,10 @@ fn check_type(place: &Pointer, value: &Json<'_>, wanted: ClaimType) -> Result<()
             }
             (true, "")
         }
-        (ClaimType::String, _) => (value.as_str().is_some(), "a string"),
+        (ClaimType::Exactly(text), Json::String(found)) if found != text => {
+            return Err(invalid(format!("`{}` is not `{text}`", name_of(place))));
+        }
+        (ClaimType::String | ClaimType::Exactly(_), _) => (value.as_str().is_some(), "a string"),
         (ClaimType::Strings, _) => (false, "an object of strings"),
         (ClaimType::Object, _) => (matches!(value, Json::Object(_)), "an object"),
         (ClaimType::Boolean, _) => (matches!(value, Json::Bool(_)), "true or false"),

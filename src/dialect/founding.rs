@@ -46,7 +46,7 @@ pub(crate) fn jwt() -> Dialect {
                 names: names("authorization"),
                 scheme: Some("Bearer".to_owned()),
             }),
-            source(Carrier::Query { names: names("access_token") }),
+            source(Carrier::Query { names: names("access_token"), scheme: None }),
             source(Carrier::Cookie { names: names("countersign_jwt") }),
         ],
         mechanism: Mechanism::Jwt(rules),
@@ -124,7 +124,7 @@ pub(crate) fn user_hash() -> Dialect {
     let field = |name: &str, proof| UnsignedField { name: name.to_owned(), proof };
     Dialect {
         name: "user-hash".into(),
-        sources: vec![Source { carrier: Carrier::Query { names }, shared: false }],
+        sources: vec![Source { carrier: Carrier::Query { names, scheme: None }, shared: false }],
         mechanism: Mechanism::Hmac(HmacRules {
             hash: HashFunction::Sha256,
             message: vec![MessagePiece::Field(vec![HashField::Id])],

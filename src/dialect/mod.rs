@@ -69,10 +69,12 @@ pub enum Carrier {
         /// Such as `Bearer`.
         scheme: Option<String>,
     },
-    /// A query parameter (names compared percent-decoded).
+    /// A query parameter (names compared percent-decoded); `scheme` as in a header.
     Query {
         /// As they read when decoded.
         names: Names,
+        /// Such as `JWT`.
+        scheme: Option<String>,
     },
     /// A cookie.
     Cookie {
@@ -284,7 +286,7 @@ pub enum Attributes {
 }
 
 /// The type that a claim must have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimType {
     /// A non-empty string.
     String,
@@ -298,6 +300,8 @@ pub enum ClaimType {
     Boolean,
     /// Anything but `null`.
     Any,
+    /// Exactly this string: what the same key signs for other purposes is no identity.
+    Exactly(String),
 }
 
 /// Which claim must hold the site's audience.

@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 use super::digest::{self, Message};
 use super::keyring::library_name;
 use super::{
-    Algorithm, Attributes, AudienceRule, Credential, Dialect, Hash, HashField, HmacRules, JwtRules,
-    Key, KeySelection, Keyring, Mechanism, Pattern, Piece, Pointer, Rejection,
+    Algorithm, Attributes, AudienceRule, ClaimType, Credential, Dialect, Hash, HashField,
+    HmacRules, JwtRules, Key, KeySelection, Keyring, Mechanism, Pattern, Piece, Pointer, Rejection,
 };
 use crate::clock::UnixTime;
 
@@ -175,6 +175,13 @@ fn payload(
     {
         put(&mut payload, std::slice::from_ref(claim), (**key.id()).into())?;
     }
+    for (place, kind) in &claims.required {
+        if let ClaimType::Exactly(text) = kind
+            && !subject.attributes.contains_key(place.0.first().map_or("", String::as_str))
+        {
+            put(&mut payload, &place.0, text.as_str().into())?;
+        }
+    }
     for (name, value) in &subject.attributes {
         let above = match &claims.attributes {
             Attributes::Rest => [].as_slice(),
@@ -278,7 +285,7 @@ fn beside(subject: &Subject) -> Hash<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::founding::*;
-    use super::super::{ClaimType, Identity, fresh};
+    use super::super::{Identity, fresh};
     use super::*;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -349,6 +356,7 @@ mod tests {
             rules.claims.audiences = vec!["me".to_owned()];
             rules.claims.issuer = Some("https://i".to_owned());
             rules.max_lifetime = Some(60);
+            rules.claims.required.push((pointer("/scope"), ClaimType::Exactly("user".to_owned())));
         });
         let key = Arc::new(secret("k1", Algorithm::HS256, "0123456789abcdef"));
         let signed = signed(&dialect, &key, &jane());

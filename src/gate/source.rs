@@ -124,9 +124,9 @@ impl<'a> One<'a> {
 /// The names to look for in a carrier.
 pub(super) const fn names(carrier: &Carrier) -> &Names {
     match carrier {
-        Carrier::Header { names, .. } | Carrier::Query { names } | Carrier::Cookie { names } => {
-            names
-        }
+        Carrier::Header { names, .. }
+        | Carrier::Query { names, .. }
+        | Carrier::Cookie { names } => names,
     }
 }
 
@@ -139,10 +139,12 @@ fn each_proof<'a>(request: &RequestView<'a>, source: &Source, mut visit: impl Fn
     });
 }
 
-/// A header's value without the source's scheme. One with another scheme is somebody
+/// A header's or parameter's value without the source's scheme. One with another scheme is somebody
 /// else's where the source is shared; elsewhere it is a credential of a wrong form.
 pub(super) fn unschemed<'a>(value: Cow<'a, str>, source: &Source) -> Option<Cow<'a, str>> {
-    let Carrier::Header { scheme: Some(scheme), .. } = &source.carrier else {
+    let (Carrier::Header { scheme: Some(scheme), .. }
+    | Carrier::Query { scheme: Some(scheme), .. }) = &source.carrier
+    else {
         return Some(value);
     };
     let bare = |text: &'_ str| -> Option<usize> {
@@ -303,6 +305,26 @@ mod tests {
         dialect.sources = vec![Source { carrier, shared: false }];
         let found = find(&view(&headers, "/"), &dialect.sources, &dialect.mechanism, &|_| false);
         assert_eq!(found.proof(), Some("Basic abc"));
+    }
+
+    #[test]
+    fn a_parameter_may_have_a_scheme_too() {
+        let headers = headers(&[]);
+        let mut dialect = token_dialect();
+        let names = Names { proof: "token".into(), ..Names::default() };
+        let carrier = Carrier::Query { names, scheme: Some("JWT".into()) };
+        for (target, shared, expected) in [
+            ("/?token=JWT%20ey1", false, Some("ey1")),
+            ("/?token=jwt+ey1", false, Some("ey1")),
+            ("/?token=ey1", false, Some("ey1")),
+            ("/?token=ey1", true, None),
+            ("/?token=JWT", false, None),
+        ] {
+            dialect.sources = vec![Source { carrier: carrier.clone(), shared }];
+            let request = view(&headers, target);
+            let found = find(&request, &dialect.sources, &dialect.mechanism, &|_| true);
+            assert_eq!(found.proof(), expected, "{target}");
+        }
     }
 
     fn hash(target: &str, fields: &[(&str, &str)]) -> (Option<(String, Option<String>)>, bool) {

@@ -44,8 +44,9 @@ impl<'s> Spent<'s> {
         }
         let name = parameter.name();
         self.sources.iter().any(|source| {
-            matches!(&source.carrier, Carrier::Query { names } if names.proof == *name)
-                && self.counts(source, &parameter.value())
+            matches!(&source.carrier, Carrier::Query { names, .. } if names.proof == *name)
+                && source::unschemed(parameter.value(), source)
+                    .is_some_and(|value| self.counts(source, &value))
         })
     }
 

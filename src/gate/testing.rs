@@ -68,7 +68,10 @@ pub fn token_dialect() -> Dialect {
         documented_at: None,
         sources: vec![
             Source { carrier: bearer, shared: true },
-            Source { carrier: Carrier::Query { names: names("jwt", None) }, shared: false },
+            Source {
+                carrier: Carrier::Query { names: names("jwt", None), scheme: None },
+                shared: false,
+            },
             Source {
                 carrier: Carrier::Cookie { names: names("countersign_jwt", None) },
                 shared: false,
@@ -107,7 +110,10 @@ pub fn hash_dialect() -> Dialect {
         documented_at: None,
         sources: vec![
             Source {
-                carrier: Carrier::Query { names: names("identifier_hash", Some("user_id")) },
+                carrier: Carrier::Query {
+                    names: names("identifier_hash", Some("user_id")),
+                    scheme: None,
+                },
                 shared: false,
             },
             Source { carrier: header, shared: false },

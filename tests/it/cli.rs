@@ -236,9 +236,13 @@ fn schema_is_json_and_dialects_are_listed_one_a_line() {
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     for name in ["user-hash", "zendesk-chat", "ringcentral-engage", "amazon-connect", "jwt"] {
         assert!(names.contains(&name), "{listed}");
-        let shown = countersign(&["dialects", name]);
+        let shown = countersign(&["dialects", name, "--yaml"]);
         assert_eq!(code(&shown), 0);
         assert!(stdout(&shown).contains("sources"), "{name}");
+        let page = stdout(&countersign(&["dialects", name]));
+        assert!(page.contains("WHERE A REQUEST CARRIES IT"), "{page}");
+        let page = stdout(&countersign(&["dialects", name, "--markdown"]));
+        assert!(page.starts_with(&format!("## `{name}`")), "{page}");
     }
     let unknown = countersign(&["dialects", "nobody"]);
     assert!(code(&unknown) != 0 && stderr(&unknown).contains("nobody"));

@@ -18,7 +18,7 @@ mod source;
 mod unsigned;
 mod upstream;
 
-pub use dialect::title_of_builtin;
+pub use dialect::compile_builtin;
 
 use std::path::{Path, PathBuf};
 

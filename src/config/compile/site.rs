@@ -247,7 +247,8 @@ fn require(rules: &mut JwtRules, pointer: Pointer) {
     if claims.required.iter().any(|(known, _)| *known == pointer) {
         return;
     }
-    let typed = claims.optional.iter().find(|(known, _)| *known == pointer).map(|(_, kind)| *kind);
+    let typed =
+        claims.optional.iter().find(|(known, _)| *known == pointer).map(|(_, kind)| kind.clone());
     let mut texts = claims.id.iter().chain(&claims.name).chain(&claims.email);
     let is_text =
         texts.any(|pattern| matches!(pattern, Pattern::Claim(known) if *known == pointer));

@@ -53,11 +53,11 @@ fn source(
         return None;
     };
     let (kind, written) = (*kind, *written);
-    if raw.scheme.is_some() && kind != "header" {
+    if raw.scheme.is_some() && !matches!(kind, "header" | "query") {
         compiler
             .report
             .key(&place.key("scheme"), format!("a {kind} has no scheme"))
-            .hint("schemes such as Bearer belong to headers");
+            .hint("schemes such as Bearer belong to headers and parameters");
     }
     let place_of_names = place.key(kind);
     let mut names = names(compiler, written, mechanism, &place_of_names)?;
@@ -67,7 +67,7 @@ fn source(
             lower(&mut names);
             Carrier::Header { names, scheme: scheme(compiler, raw, place)? }
         }
-        "query" => Carrier::Query { names },
+        "query" => Carrier::Query { names, scheme: scheme(compiler, raw, place)? },
         _ => Carrier::Cookie { names },
     };
     Some(Source { carrier, shared: raw.shared.unwrap_or(false) })

@@ -44,9 +44,9 @@ fn push(fields: &mut Vec<UnsignedField>, field: UnsignedField, same: fn(&str, &s
 /// What lies beside the hash in one source.
 fn parts(source: &Source) -> Vec<(String, HashField)> {
     let names: &Names = match &source.carrier {
-        Carrier::Header { names, .. } | Carrier::Query { names } | Carrier::Cookie { names } => {
-            names
-        }
+        Carrier::Header { names, .. }
+        | Carrier::Query { names, .. }
+        | Carrier::Cookie { names } => names,
     };
     let part = |name: &Option<String>, field| name.clone().map(|name| (name, field));
     [

@@ -208,7 +208,8 @@ pub struct Claims {
     pub attributes: Option<String>,
     /// Claims that stay among the attributes although they gave id, name or email.
     pub keep: Option<List<String>>,
-    /// Claims that must be there, with their types: string, time, strings, object, boolean, any.
+    /// Claims that must be there, with their types: string, time, strings, object, boolean,
+    /// any, or `=user` for exactly that string.
     pub required: Option<Named<String>>,
     /// Claims whose types are checked if they are there.
     pub optional: Option<Named<String>>,

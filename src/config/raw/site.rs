@@ -116,7 +116,7 @@ pub struct Source {
     pub query: Option<NamesOrName>,
     /// A cookie.
     pub cookie: Option<NamesOrName>,
-    /// The authentication scheme before the credential: `Bearer`. Headers only.
+    /// The authentication scheme before the credential: `Bearer`. Headers and parameters.
     pub scheme: Option<String>,
     /// Others use this place too: a value without the dialect's shape is not looked at.
     pub shared: Option<bool>,

@@ -345,17 +345,18 @@ fn a_configured_issuer_must_be_there_and_equal() {
 
 #[test]
 fn required_and_optional_claims_have_their_types() {
-    use ClaimType::{Any, Boolean, Object, Strings};
+    use ClaimType::{Any, Boolean, Exactly, Object, Strings};
     for (wanted, good, bad) in [
         (ClaimType::String, r#""x""#, vec![r#""""#, "5", "{}"]),
         (Boolean, "false", vec![r#""true""#, "1"]),
         (Object, "{}", vec!["[]", r#""{}""#]),
         (Strings, r#"{"a":""}"#, vec!["[]", r#"{"":"x"}"#, r#"{"a":5}"#, r#"{"a":null}"#]),
         (Any, "0", vec![]),
+        (Exactly("user".to_owned()), r#""user""#, vec![r#""admin""#, r#""""#, "5", r#"["user"]"#]),
     ] {
         for required in [true, false] {
             let dialect = with(jwt(), "types", |rules| {
-                let rule = vec![(pointer("/x"), wanted)];
+                let rule = vec![(pointer("/x"), wanted.clone())];
                 if required {
                     rules.claims.required.extend(rule)
                 } else {

@@ -113,16 +113,21 @@ fn typed(
                 .key(&place, format!("`{name}` leads to no claim"))
                 .expected("a claim's name, or a JSON pointer such as /attributes/email");
         }
-        let kind = CLAIM_TYPES.iter().find(|(known, _)| known == word);
+        let kind = match word.strip_prefix('=').filter(|text| !text.is_empty()) {
+            Some(text) => Some(ClaimType::Exactly(text.to_owned())),
+            None => {
+                CLAIM_TYPES.iter().find(|(known, _)| known == word).map(|(_, kind)| kind.clone())
+            }
+        };
         if kind.is_none() {
             let words = CLAIM_TYPES.map(|(word, _)| word);
             let near = nearest(word, words);
             let problem = compiler.report.value(&place, format!("`{word}` is no type of claim"));
-            problem.expected(words.join(", "));
+            problem.expected(format!("{}, or `=TEXT` for exactly that string", words.join(", ")));
             problem.hint = near.map(|near| format!("did you mean `{near}`?"));
         }
-        if let (Some(pointer), Some((_, kind))) = (pointer, kind) {
-            claims.push((pointer, *kind));
+        if let (Some(pointer), Some(kind)) = (pointer, kind) {
+            claims.push((pointer, kind));
         }
     }
     claims

@@ -14,6 +14,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Compiler, key, pattern, source, unsigned};
 use crate::config::document;
+use crate::config::later;
 use crate::config::marks::Marks;
 use crate::config::place::Place;
 use crate::config::problem::nearest;
@@ -209,11 +210,13 @@ fn builtin_value(text: &str) -> Option<Value> {
     let document = document::parse(text, &mut Vec::new()).ok()?;
     let Value::Mapping(file) = document.value else { return None };
     let dialects = file.get("dialects")?.as_mapping()?;
-    dialects.values().next().cloned()
+    let mut dialect = dialects.values().next().cloned()?;
+    later::take_out_later_sources(&mut dialect);
+    Some(dialect)
 }
 
 /// Compiles a built-in dialect; that it works is tested, so a failure is a fault of the build.
-fn compile_builtin(name: &str) -> Result<Compiled, String> {
+pub fn compile_builtin(name: &str) -> Result<Compiled, String> {
     let value = builtin(name).and_then(builtin_value).ok_or("it is not valid YAML")?;
     let raw = serde_yaml::from_value::<raw::Dialect>(value).map_err(|error| error.to_string())?;
     let marks = Marks::default();
@@ -233,11 +236,6 @@ fn compile_builtin(name: &str) -> Result<Compiled, String> {
             Err(problems.first().map(|problem| problem.what.clone()).unwrap_or_default())
         }
     }
-}
-
-/// What people call a built-in dialect.
-pub fn title_of_builtin(name: &str) -> String {
-    compile_builtin(name).map(|compiled| compiled.dialect.title).unwrap_or_default()
 }
 
 /// Lays one tree over another: mappings are merged, everything else is replaced. A dialect
