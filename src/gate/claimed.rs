@@ -134,9 +134,11 @@ impl<'r> Claims<'r> {
     /// The field that a header is, if it is one and HTTP can do without it.
     fn header(&self, name: &HeaderName) -> Option<usize> {
         let name = name.as_str();
+        if belongs_to_http(name) {
+            return None;
+        }
         let is = |field: &str| !field.starts_with('/') && contract::folds_alike(field, name);
-        let index = self.rules.fields.iter().position(|field| is(&field.name))?;
-        (!belongs_to_http(name)).then_some(index)
+        self.rules.fields.iter().position(|field| is(&field.name))
     }
 
     fn proves(&self, index: usize, value: &str) -> bool {
@@ -313,30 +315,31 @@ fn initials(name: &str) -> u64 {
 /// Headers that are never taken for identity fields, whatever a dialect calls those.
 fn belongs_to_http(name: &str) -> bool {
     const PREFIXES: [&str; 6] = ["accept", "access-control-", "content-", "if-", "proxy-", "sec-"];
-    const NAMES: [&str; 21] = [
-        "authorization",
-        "cache-control",
-        "connection",
-        "cookie",
-        "date",
-        "expect",
-        "forwarded",
-        "from",
-        "host",
-        "keep-alive",
-        "origin",
-        "pragma",
-        "range",
-        "referer",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "via",
-        "warning",
-    ];
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let is_one = matches!(
+        name,
+        "authorization"
+            | "cache-control"
+            | "connection"
+            | "cookie"
+            | "date"
+            | "expect"
+            | "forwarded"
+            | "from"
+            | "host"
+            | "keep-alive"
+            | "origin"
+            | "pragma"
+            | "range"
+            | "referer"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "user-agent"
+            | "via"
+            | "warning"
+    );
+    is_one || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
