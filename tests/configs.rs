@@ -159,6 +159,26 @@ fn whatever_a_file_holds_it_is_refused_without_a_panic() {
 }
 
 #[test]
+fn a_sample_is_no_secret_however_it_is_encoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    for secret in [
+        "{ value: changeme }",
+        "{ value: c2VjcmV0, encoding: base64 }",
+        "{ value: c2VjcmV0, encoding: base64url }",
+        "{ value: '736563726574', encoding: hex }",
+        "{ value: '   ' }",
+    ] {
+        let text = format!(
+            "version: 1\nlisteners: [{{ address: 127.0.0.1:0 }}]\n\
+             sites: {{ a: {{ dialect: jwt, upstream: 'http://b', keys: [ {{ id: k, secret: {secret} }} ] }} }}\n"
+        );
+        fs::write(&path, text).unwrap();
+        assert!(config::load(&path).is_err(), "{secret}");
+    }
+}
+
+#[test]
 fn a_secret_is_never_part_of_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("countersign.yaml");
@@ -172,10 +192,16 @@ fn a_secret_is_never_part_of_a_problem() {
         format!("secret: {{ value: {secret}, encoding: hex }}"),
         format!("secret: {{ value: {secret}, encoding: {secret} }}"),
         format!("public_key: {secret}"),
+        format!("secrets: {secret}"),
+        format!("}}, {secret}, {{ id: l"),
+        format!("}} ], upstream: 'http://u:{secret}@b/c', routes: [ {{ path: /x"),
+        format!("}} ], upstream: 'redis://u:{secret}@b', routes: [ {{ path: /x"),
+        format!("}} ], keys: {secret}, routes: [ {{ path: /x"),
+        format!("}} ], upstream: 'https://u:{secret}@b/c', routes: [ {{ path: /x"),
     ] {
         let text = format!(
             "version: 1\nlisteners: [{{ address: 127.0.0.1:0 }}]\nadmin: {{ token: {secret} }}\n\
-             sites: {{ a: {{ dialect: jwt, upstream: 'http://b', keys: [ {{ id: k, {key} }} ] }} }}\n"
+             sites: {{ a: {{ dialect: jwt, keys: [ {{ id: k, {key} }} ] }} }}\n"
         );
         fs::write(&path, text).unwrap();
         let problems = config::load(&path).unwrap_err().to_string();
