@@ -366,7 +366,9 @@ fn the_settings_of_a_site_are_worked_into_its_dialect() {
         "  a:\n    upstream: http://b\n    dialect: zendesk-chat\n    keys: [ { id: k, secret: { file: good } } ]\n\
          \x20   hosts: [a]\n    issuer: i\n    leeway: 5s\n    require_claims: [email, exp, /a/b]\n    unsigned: keep\n\
          \x20 b:\n    upstream: http://b\n    dialect: user-hash\n    keys: [ { id: k, secret: { file: good } } ]\n\
-         \x20   sources: [ { header: { id: X-Uid, proof: X-Sig } } ]\n",
+         \x20   sources: [ { header: { id: X-Uid, proof: X-Sig } } ]\n\
+         \x20 c:\n    upstream: http://b\n    dialect: jwt\n    keys: [ { id: k, secret: { file: good } } ]\n\
+         \x20   hosts: [c]\n    id_claim: /user/id\n",
     );
     let Mechanism::Jwt(rules) = &plan.sites[0].dialect.mechanism else { panic!("tokens") };
     assert_eq!((rules.leeway_iat, rules.leeway_exp), (5, 5));
@@ -381,6 +383,9 @@ fn the_settings_of_a_site_are_worked_into_its_dialect() {
         assert!(rules.claims.required.contains(&claim), "{claim:?}");
     }
     assert!(plan.sites[0].settings.keep_unsigned);
+    // Where the id stands elsewhere, nobody needs the claim that it stood in.
+    let Mechanism::Jwt(rules) = &plan.sites[2].dialect.mechanism else { panic!("tokens") };
+    assert_eq!(rules.claims.required, [(at(&["exp"]), ClaimType::Time)]);
 
     // The id beside a hash is only a claim without it, wherever a site has it put.
     let fields = &plan.sites[1].dialect.unsigned.fields;
