@@ -176,6 +176,26 @@ fn whatever_a_file_holds_it_is_refused_without_a_panic() {
 }
 
 #[test]
+fn a_sample_is_no_secret_however_it_is_encoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    for secret in [
+        "{ value: changeme }",
+        "{ value: c2VjcmV0, encoding: base64 }",
+        "{ value: c2VjcmV0, encoding: base64url }",
+        "{ value: '736563726574', encoding: hex }",
+        "{ value: '   ' }",
+    ] {
+        let text = format!(
+            "version: 1\nlisteners: [{{ address: 127.0.0.1:0 }}]\n\
+             sites: {{ a: {{ dialect: jwt, upstream: 'http://b', keys: [ {{ id: k, secret: {secret} }} ] }} }}\n"
+        );
+        fs::write(&path, text).unwrap();
+        assert!(config::load(&path).is_err(), "{secret}");
+    }
+}
+
+#[test]
 fn a_secret_is_never_part_of_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("countersign.yaml");
@@ -189,10 +209,16 @@ fn a_secret_is_never_part_of_a_problem() {
         format!("secret: {{ value: {secret}, encoding: hex }}"),
         format!("secret: {{ value: {secret}, encoding: {secret} }}"),
         format!("public_key: {secret}"),
+        format!("secrets: {secret}"),
+        format!("}}, {secret}, {{ id: l"),
+        format!("}} ], upstream: 'http://u:{secret}@b/c', routes: [ {{ path: /x"),
+        format!("}} ], upstream: 'redis://u:{secret}@b', routes: [ {{ path: /x"),
+        format!("}} ], keys: {secret}, routes: [ {{ path: /x"),
+        format!("}} ], upstream: 'https://u:{secret}@b/c', routes: [ {{ path: /x"),
     ] {
         let text = format!(
             "version: 1\nlisteners: [{{ address: 127.0.0.1:0 }}]\nadmin: {{ token: {secret} }}\n\
-             sites: {{ a: {{ dialect: jwt, upstream: 'http://b', keys: [ {{ id: k, {key} }} ] }} }}\n"
+             sites: {{ a: {{ dialect: jwt, keys: [ {{ id: k, {key} }} ] }} }}\n"
         );
         fs::write(&path, text).unwrap();
         let problems = config::load(&path).unwrap_err().to_string();
@@ -357,7 +383,9 @@ fn the_settings_of_a_site_are_worked_into_its_dialect() {
         "  a:\n    upstream: http://b\n    dialect: zendesk-chat\n    keys: [ { id: k, secret: { file: good } } ]\n\
          \x20   hosts: [a]\n    issuer: i\n    leeway: 5s\n    require_claims: [email, exp, /a/b]\n    unsigned: keep\n\
          \x20 b:\n    upstream: http://b\n    dialect: user-hash\n    keys: [ { id: k, secret: { file: good } } ]\n\
-         \x20   sources: [ { header: { id: X-Uid, proof: X-Sig } } ]\n",
+         \x20   sources: [ { header: { id: X-Uid, proof: X-Sig } } ]\n\
+         \x20 c:\n    upstream: http://b\n    dialect: jwt\n    keys: [ { id: k, secret: { file: good } } ]\n\
+         \x20   hosts: [c]\n    id_claim: /user/id\n",
     );
     let Mechanism::Jwt(rules) = &plan.sites[0].dialect.mechanism else { panic!("tokens") };
     assert_eq!((rules.leeway_iat, rules.leeway_exp), (5, 5));
@@ -372,6 +400,9 @@ fn the_settings_of_a_site_are_worked_into_its_dialect() {
         assert!(rules.claims.required.contains(&claim), "{claim:?}");
     }
     assert!(plan.sites[0].settings.keep_unsigned);
+    // Where the id stands elsewhere, nobody needs the claim that it stood in.
+    let Mechanism::Jwt(rules) = &plan.sites[2].dialect.mechanism else { panic!("tokens") };
+    assert_eq!(rules.claims.required, [(at(&["exp"]), ClaimType::Time)]);
 
     // The id beside a hash is only a claim without it, wherever a site has it put.
     let fields = &plan.sites[1].dialect.unsigned.fields;

@@ -1,13 +1,14 @@
 //! Text → [`Plan`]. The only user of `serde_yaml`.
 //!
 //! In this order: the text is parsed twice, for its meaning and for positions
-//! ([`document`]); keys of later versions are taken out ([`later`]); what is left becomes
-//! typed structs ([`read`](mod@read), [`raw`]), and those a Plan ([`compile`]). Each step
+//! ([`document`]); keys of later versions ([`later`]) and keys with nothing behind them
+//! ([`blank`]) are taken out; what is left becomes typed structs ([`read`](mod@read), [`raw`]), and those a Plan ([`compile`]). Each step
 //! reports every problem that it finds and hands on what is sound, so that one reading
 //! shows them all.
 //!
 //! No input makes this panic; tests throw garbage, bombs and broken files at it.
 
+mod blank;
 mod builtin;
 mod compile;
 mod document;
@@ -84,6 +85,7 @@ pub fn load_with(path: &Path, options: &Options) -> Result<Plan, Problems> {
         report.value(&place::Place::root(), "there is nothing in it").hint(compile::START);
     } else {
         later::take_out_later(&mut value, &mut report);
+        blank::take_out_blank(&mut value, &mut report);
         let raw = read::read::<raw::Config>(&mut value, &place::Place::root(), &mut report);
         if let Some(raw) = raw {
             let plan = compile::plan(path, options, &raw, &value, &mut report);

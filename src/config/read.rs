@@ -134,6 +134,11 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
         report
             .value(place, "this is not how a secret is given")
             .expected("{ file: PATH }, { env: NAME } or { value: TEXT }");
+    } else if is_key(place) {
+        // Perhaps the secret itself, written where its entry should be.
+        report
+            .value(place, "this is not how a key is given")
+            .expected("keys: [ { id: \"2026-11\", secret: { file: 2026-11.secret } } ]");
     } else {
         let found =
             message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: "));
@@ -199,6 +204,16 @@ fn is_secret(place: &Place) -> bool {
         Step::Key(name) => matches!(name.as_str(), "secret" | "token" | "password" | "public_key"),
         Step::Index(_) => false,
     })
+}
+
+/// `sites.NAME.keys`, or one entry of it.
+fn is_key(place: &Place) -> bool {
+    matches!(
+        place.0.as_slice(),
+        [Step::Key(sites), Step::Key(_), Step::Key(keys)]
+        | [Step::Key(sites), Step::Key(_), Step::Key(keys), Step::Index(_)]
+            if sites == "sites" && keys == "keys"
+    )
 }
 
 /// What serde expected, in words for people.

@@ -248,14 +248,12 @@ pub(super) fn check_id(id: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// The rules for names and email addresses: at most 1024 bytes, no control characters.
+/// The rules for names and email addresses: at most 1024 bytes. Control characters, which
+/// an id may not have, are encoded on the way to the backend.
 pub(super) fn check_text(what: &str, text: Option<&str>) -> Result<(), Rejection> {
     match text {
         Some(text) if text.len() > 1024 => {
             Err(invalid(format!("the {what} is longer than 1024 bytes")))
-        }
-        Some(text) if has_control(text) => {
-            Err(invalid(format!("the {what} holds a control character")))
         }
         _ => Ok(()),
     }

@@ -77,7 +77,10 @@ pub fn secret(
         (raw.value.as_ref()?.clone().into_bytes(), place.key("value"))
     };
 
-    if let Some(sample) = sample(&bytes) {
+    let encoding = raw.encoding.unwrap_or(default);
+    let decoded = decode(&bytes, encoding).map(Secret::new);
+    let encoded_sample = || sample(decoded.as_ref()?.expose());
+    if let Some(sample) = sample(&bytes).or_else(encoded_sample) {
         compiler
             .report
             .value(&place, sample)
@@ -85,19 +88,15 @@ pub fn secret(
             .hint("`countersign keygen` makes one");
         return None;
     }
-    let encoding = raw.encoding.unwrap_or(default);
-    let secret = match decode(&bytes, encoding) {
-        Some(decoded) => Secret::new(decoded),
-        None => {
-            compiler
-                .report
-                .value(&place, format!("the secret is not {}", name_of(encoding)))
-                .expected(format!("what `encoding` or the dialect says: {}", name_of(encoding)))
-                .hint("`encoding: raw` takes the bytes as they are");
-            return None;
-        }
+    let Some(secret) = decoded else {
+        compiler
+            .report
+            .value(&place, format!("the secret is not {}", name_of(encoding)))
+            .expected(format!("what `encoding` or the dialect says: {}", name_of(encoding)))
+            .hint("`encoding: raw` takes the bytes as they are");
+        return None;
     };
-    if secret.is_empty() {
+    if secret.expose().trim_ascii().is_empty() {
         compiler.report.value(&place, "an empty secret").hint("`countersign keygen` makes one");
         return None;
     }

@@ -161,7 +161,12 @@ fn token_settings(
     }
     if let Some(text) = &raw.id_claim {
         match pattern::pointer(text) {
-            Some(pointer) => rules.claims.id = vec![Pattern::Claim(pointer)],
+            Some(pointer) => {
+                let old = std::mem::replace(&mut rules.claims.id, vec![Pattern::Claim(pointer)]);
+                // The claim that held the id was needed for nothing else.
+                let held_it = |at: &Pointer| old.iter().flat_map(Pattern::places).any(|o| o == at);
+                rules.claims.required.retain(|(at, _)| !held_it(at));
+            }
             None => {
                 compiler
                     .report

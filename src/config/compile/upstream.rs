@@ -65,6 +65,15 @@ fn target(compiler: &mut Compiler<'_, '_>, text: &str, place: &Place) -> Option<
         }
         return Some(UpstreamTarget::Unix(compiler.path(path)));
     }
+    // Before anything that shows the text: a password may be in it.
+    if text.contains('@') {
+        compiler
+            .report
+            .value(place, "a backend's address with a user name in it")
+            .expected(TARGET)
+            .hint("Countersign does not log in to the backend");
+        return None;
+    }
     if text.starts_with("https://") {
         compiler
             .report
@@ -90,14 +99,6 @@ fn target(compiler: &mut Compiler<'_, '_>, text: &str, place: &Place) -> Option<
             .value(place, format!("`{text}` has a path"))
             .expected(TARGET)
             .hint("paths are never rewritten: the request's own is used");
-        return None;
-    }
-    if authority.contains('@') {
-        compiler
-            .report
-            .value(place, "a backend's address with a user name in it")
-            .expected(TARGET)
-            .hint("Countersign does not log in to the backend");
         return None;
     }
     let parsed = host_and_port(authority);

@@ -300,7 +300,7 @@ fn names_and_emails_are_strings_of_at_most_1024_bytes() {
         let of = |value: &str| {
             of_payload(&jwt(), &format!(r#"{{"sub":"u1","exp":1700000300,"{claim}":{value}}}"#))
         };
-        for value in ["5", "{\"first\":\"A\"}", "\"a\\rb\"", &format!("{:?}", "x".repeat(1025))] {
+        for value in ["5", "{\"first\":\"A\"}", &format!("{:?}", "x".repeat(1025))] {
             refused(of(value), Reason::InvalidClaim);
         }
         for value in ["null", "\"\""] {
@@ -308,6 +308,8 @@ fn names_and_emails_are_strings_of_at_most_1024_bytes() {
             assert_eq!((&identity.name, &identity.email), (&None, &None));
         }
         assert!(of(&format!("{:?}", "x".repeat(1024))).is_ok());
+        let identity = of("\"a\\r\\nb\"").unwrap();
+        assert_eq!(identity.name.as_ref().or(identity.email.as_ref()).unwrap(), "a\r\nb");
     }
 }
 
