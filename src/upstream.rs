@@ -23,6 +23,14 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// How soon after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How a connection finds out that its other end is gone without a word: asked after a
+/// minute of silence, given up after nine questions, ten seconds apart.
+pub fn keepalive() -> socket2::TcpKeepalive {
+    socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+}
+
 /// An address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {

@@ -29,7 +29,7 @@ use crate::drain::{Drain, Phase};
 use crate::gate::{Edits, Fault, Peer, RequestView, contract};
 use crate::proxy::head::Handshake;
 use crate::telemetry::{CloseReason, UpstreamError};
-use crate::upstream::Endpoint;
+use crate::upstream::{Endpoint, keepalive};
 
 /// After one side has closed, the other has this long to do the same.
 const HALF_OPEN: Duration = Duration::from_secs(10);
@@ -224,6 +224,7 @@ async fn connect(endpoint: &Endpoint) -> std::io::Result<Box<dyn Backend>> {
         Endpoint::Tcp(address) => {
             let stream = TcpStream::connect::<SocketAddr>(*address).await?;
             let _ = stream.set_nodelay(true);
+            let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive());
             Ok(Box::new(stream))
         }
         Endpoint::Unix(path) => Ok(Box::new(UnixStream::connect(path.as_ref()).await?)),
