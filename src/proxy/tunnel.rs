@@ -165,8 +165,10 @@ async fn ask_backend(
     let connected = async {
         // Each known address gets a try.
         let mut failure = UpstreamError::Dns;
-        for _ in 0..pool.len().clamp(1, 3) {
-            let Some(endpoint) = pool.pick(timeouts.connect).await else { break };
+        let turn = pool.turn();
+        for attempt in 0..pool.len().clamp(1, 3) {
+            let turn = turn.wrapping_add(attempt);
+            let Some(endpoint) = pool.pick(turn, timeouts.connect).await else { break };
             failure = match timeout(timeouts.connect, connect(&endpoint)).await {
                 Ok(Ok(backend)) => return Ok((endpoint, backend)),
                 Ok(Err(_)) => UpstreamError::Connect,
