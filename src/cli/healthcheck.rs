@@ -1,10 +1,10 @@
 //! `countersign healthcheck`: asks a running instance's `/readyz`, for container images
 //! that have neither a shell nor curl.
 //!
-//! The health listener is asked if there is one, else the admin listener. The
-//! configuration is read without its secrets, only for their addresses. One that has been
-//! broken since the start must not make a healthy instance look ill: then the admin
-//! listener's default address is tried.
+//! The health listener is asked if there is one, else the admin listener. Of the
+//! configuration only their two keys are read: a file that has been broken elsewhere since
+//! the start must not make a healthy instance look ill and be restarted into the broken
+//! file. Where the two keys cannot be read nothing can be told; no other place is guessed.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -14,19 +14,20 @@ use std::time::{Duration, Instant};
 
 use super::exit;
 use crate::config;
-use crate::plan::{Address, Process};
+use crate::plan::Address;
 
 /// Time for everything.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of an answer, head included.
 const MAX_ANSWER: u64 = 256 * 1024;
-/// Where the admin listener is unless the configuration says otherwise.
-const DEFAULT: Address = Address::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090));
 
 /// Arguments of `countersign healthcheck`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code 0: ready or degraded. 1: not ready. 2: could not tell, \
+because nobody answers or `admin` and `health` in the configuration cannot be read. Problems \
+anywhere else in it do not matter here.")]
 pub struct Args {
-    /// The instance's configuration [default: countersign.yaml, then
+    /// The instance's configuration, of which only `health` and `admin` are read [default: countersign.yaml, then
     /// /etc/countersign/countersign.yaml].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -92,20 +93,13 @@ fn place(args: &Args) -> Result<Place, String> {
         return place_of_url(url);
     }
     let path = args.config.clone().unwrap_or_else(config::default_path);
-    let address = match config::load_with(&path, &config::Options { secrets: false }) {
-        Ok(plan) => listener(plan.process)?,
-        Err(problems) => {
-            eprintln!("{problems}\nasking at {DEFAULT} instead; --url asks elsewhere");
-            DEFAULT
-        }
-    };
-    Ok(Place::at(address))
-}
-
-fn listener(process: Process) -> Result<Address, String> {
-    process.health.or_else(|| process.admin.map(|admin| admin.address)).ok_or_else(|| {
-        "the configuration has neither an admin nor a health listener; --url asks elsewhere".into()
-    })
+    match config::probe_address(&path) {
+        Ok(Some(address)) => Ok(Place::at(address)),
+        Ok(None) => Err("the configuration has neither an admin nor a health listener; \
+             --url asks elsewhere"
+            .to_owned()),
+        Err(problems) => Err(format!("{problems}\nwhere to ask is not known; --url says it")),
+    }
 }
 
 fn place_of_url(url: &str) -> Result<Place, String> {
@@ -200,7 +194,6 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::telemetry::fixture::plan;
 
     fn at(url: String) -> u8 {
         main(&Args { config: None, url: Some(url) })
@@ -266,14 +259,18 @@ mod tests {
 
     #[test]
     fn the_health_listener_is_asked_before_the_admin_listener() {
-        let mut process = plan(Vec::new()).process;
-        let admin = listener(process.clone()).unwrap();
-        assert_eq!(admin, Address::Tcp(([127, 0, 0, 1], 9090).into()));
-        process.health = Some(Address::Tcp(([0, 0, 0, 0], 9091).into()));
-        let health = Place::at(listener(process.clone()).unwrap());
-        assert_eq!(health.host, "127.0.0.1:9091");
-        (process.health, process.admin) = (None, None);
-        assert!(listener(process).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("countersign.yaml");
+        let placed = |text: &str| {
+            std::fs::write(&config, text).unwrap();
+            place(&Args { config: Some(config.clone()), url: None })
+        };
+        let health = "health: { address: 0.0.0.0:9091 }\nadmin: { address: 127.0.0.1:9092 }";
+        assert_eq!(placed(health).unwrap().host, "127.0.0.1:9091");
+        assert_eq!(placed("admin: { address: 127.0.0.1:9092 }").unwrap().host, "127.0.0.1:9092");
+        assert_eq!(placed("version: 1").unwrap().host, "127.0.0.1:9090");
+        assert_eq!(placed("sites: [").unwrap_err().matches("countersign.yaml").count(), 1);
+        assert!(placed("admin: off").is_err());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use place::Mark;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 
-use crate::plan::Plan;
+use crate::plan::{Address, Plan};
 
 /// The file that is read where none is named, in the working directory or else in
 /// `/etc/countersign`.
@@ -95,4 +95,28 @@ pub fn load_with(path: &Path, options: &Options) -> Result<Plan, Problems> {
         }
     }
     Err(Problems::new(path, report.into_problems()))
+}
+
+/// Where a running instance of this configuration answers probes: its health listener, or
+/// its admin listener, or nowhere. Only these two keys are read, so that mistakes anywhere
+/// else in the file do not matter.
+///
+/// # Errors
+/// The file or these two keys cannot be read.
+pub fn probe_address(path: &Path) -> Result<Option<Address>, Problems> {
+    let fatal = |problem| Problems::new(path, vec![problem]);
+    let text = document::read(path).map_err(fatal)?;
+    // Duplicate keys are for `check` to tell.
+    let document::Document { mut value, marks } =
+        document::parse(&text, &mut Vec::new()).map_err(fatal)?;
+    if let Some(keys) = value.as_mapping_mut() {
+        keys.retain(|key, _| matches!(key.as_str(), Some("admin" | "health")));
+    }
+    let mut report = report::Report::new(&marks, Vec::new());
+    let raw = read::read::<raw::Config>(&mut value, &place::Place::root(), &mut report);
+    let address = raw.and_then(|raw| compile::probes(path, &raw, &mut report));
+    match (address, report.count()) {
+        (Some(address), 0) => Ok(address),
+        _ => Err(Problems::new(path, report.into_problems())),
+    }
 }

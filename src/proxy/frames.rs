@@ -45,6 +45,16 @@ impl Frames {
         self.have == 0 && self.remaining == 0
     }
 
+    /// How many bytes may be taken without passing the end of the current frame; 0 between
+    /// two frames.
+    pub fn to_boundary(&self) -> u64 {
+        match self.have {
+            0 => self.remaining,
+            1 => 1,
+            have => self.header_length().saturating_sub(have) as u64,
+        }
+    }
+
     /// Whether a Close frame has begun to go by: another one may not follow.
     pub fn closing(&self) -> bool {
         self.closing
@@ -133,12 +143,30 @@ mod tests {
                     for chunk in all_but_last.chunks(step) {
                         frames.pass(chunk);
                         assert!(!frames.at_boundary(), "{masked} {length} {step}");
+                        assert!(frames.to_boundary() > 0);
                     }
                     frames.pass(&[*last]);
                     assert!(frames.at_boundary(), "{masked} {length} {step}");
                     assert!(!frames.closing());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_to_the_boundary_never_passes_it() {
+        for (masked, length) in [(false, 0), (true, 5), (true, 300), (false, 70_000)] {
+            let first = frame(2, masked, length);
+            let both = [&first[..], &frame(1, masked, 9)].concat();
+            let mut frames = Frames::default();
+            let mut at = 1;
+            frames.pass(&both[..1]);
+            while frames.to_boundary() > 0 {
+                let end = at + frames.to_boundary() as usize;
+                frames.pass(&both[at..end]);
+                at = end;
+            }
+            assert_eq!(at, first.len());
         }
     }
 

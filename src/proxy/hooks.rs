@@ -188,7 +188,10 @@ impl Gate {
         let pool = journey.site().and_then(|site| self.shared.upstreams.pool(plan, site));
         let timeouts = &plan.timeouts;
         let endpoint = match &pool {
-            Some(pool) => pool.pick(timeouts.connect).await,
+            Some(pool) => {
+                let turn = *journey.turn.get_or_insert_with(|| pool.turn());
+                pool.pick(turn.wrapping_add(journey.attempts), timeouts.connect).await
+            }
             None => None,
         };
         let Some(endpoint) = endpoint else {

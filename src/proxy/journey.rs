@@ -38,6 +38,8 @@ pub struct Journey {
     stripped: usize,
     distrusted: bool,
     verification: Option<(&'static str, Duration)>,
+    /// Whose turn it was among the backend's addresses, and how many could not be reached.
+    pub(super) turn: Option<usize>,
     pub(super) attempts: usize,
     pub(super) body_seen: usize,
     pub(super) body_whole: bool,
@@ -92,6 +94,7 @@ impl Journey {
             stripped: 0,
             distrusted: false,
             verification: None,
+            turn: None,
             attempts: 0,
             body_seen: 0,
             body_whole: false,

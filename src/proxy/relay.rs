@@ -25,6 +25,8 @@ pub struct Lane {
     unflushed: bool,
     ended: bool,
     closed: bool,
+    /// To be said at the end of the current frame, after which nothing is read.
+    farewell: Option<Vec<u8>>,
     /// Where the frames of this direction end.
     pub frames: Frames,
     /// Bytes that went by.
@@ -39,16 +41,21 @@ impl Lane {
         lane
     }
 
-    /// Whether nothing is waiting to be written, so that a frame of our own may go next.
-    pub fn is_drained(&self) -> bool {
-        self.written == self.held.len() && !self.closed
+    /// Ends the direction with a Close frame as soon as the current frame has gone by; no
+    /// byte of another is read. One that has said goodbye itself hears no second one.
+    pub fn say_goodbye(&mut self, frame: Vec<u8>) {
+        self.farewell = Some(frame);
     }
 
-    /// Ends the direction with bytes of our own behind what has gone by.
-    pub fn finish_with(&mut self, bytes: &[u8]) {
-        self.held.extend_from_slice(bytes);
-        self.frames.pass(bytes);
-        self.ended = true;
+    fn part_at_boundary(&mut self) {
+        if self.frames.at_boundary()
+            && let Some(farewell) = self.farewell.take()
+        {
+            if !self.frames.closing() {
+                self.held.extend_from_slice(&farewell);
+            }
+            self.ended = true;
+        }
     }
 
     /// Moves bytes until it would have to wait. `Ready(Ok)` once the sender has ended and
@@ -64,6 +71,7 @@ impl Lane {
         W: AsyncWrite + Unpin + ?Sized,
     {
         loop {
+            self.part_at_boundary();
             ready!(self.poll_write_held(context, to))?;
             if self.ended {
                 if !self.closed {
@@ -118,7 +126,13 @@ impl Lane {
         R: AsyncRead + Unpin + ?Sized,
         W: AsyncWrite + Unpin + ?Sized,
     {
+        let most = match self.farewell {
+            Some(_) => usize::try_from(self.frames.to_boundary()).unwrap_or(usize::MAX),
+            None => usize::MAX,
+        };
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+            let most = most.min(scratch.len());
+            let scratch = scratch.get_mut(..most).unwrap_or_default();
             let mut buffer = ReadBuf::new(scratch);
             ready!(Pin::new(from).poll_read(context, &mut buffer))?;
             let bytes = buffer.filled();
@@ -162,5 +176,19 @@ mod tests {
         let mut received = Vec::new();
         receiver.read_to_end(&mut received).await.unwrap();
         assert_eq!(received.strip_prefix(b"first").unwrap(), message);
+    }
+
+    #[tokio::test]
+    async fn a_goodbye_comes_at_the_end_of_the_frame_and_nothing_after_it() {
+        let (mut sender, mut from) = duplex(1024);
+        let (mut to, mut receiver) = duplex(1024);
+        sender.write_all(b"\x82\x05hello\x82\x05never").await.unwrap();
+        let mut lane = Lane::starting_with(b"\x82\x03fi");
+        lane.say_goodbye(b"BYE".to_vec());
+        // The rest of the first frame is the next frame's first byte.
+        std::future::poll_fn(|cx| lane.poll(cx, &mut from, &mut to)).await.unwrap();
+        let mut received = Vec::new();
+        receiver.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"\x82\x03fi\x82BYE");
     }
 }

@@ -29,12 +29,12 @@ use crate::drain::{Drain, Phase};
 use crate::gate::{Edits, Fault, Peer, RequestView, contract};
 use crate::proxy::head::Handshake;
 use crate::telemetry::{CloseReason, UpstreamError};
-use crate::upstream::Endpoint;
+use crate::upstream::{Endpoint, keepalive};
 
 /// After one side has closed, the other has this long to do the same.
 const HALF_OPEN: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for the end of a frame before it cuts.
-const FRAME_END: Duration = Duration::from_millis(250);
+/// How long a shutdown waits for the ends of frames before it cuts.
+const FRAME_END: Duration = Duration::from_millis(500);
 /// WebSocket close codes (RFC 6455 §7.4.1, IANA registry).
 const GOING_AWAY: u16 = 1001;
 const SERVICE_RESTART: u16 = 1012;
@@ -106,6 +106,8 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     clean_answer(&mut answer, &journey, switched);
     let idle = journey.generation().and_then(|generation| generation.plan.timeouts.websocket_idle);
+    let patience =
+        journey.generation().map_or(HALF_OPEN, |generation| generation.plan.timeouts.response);
     let spread =
         journey.generation().map_or(Duration::ZERO, |generation| generation.plan.drain.spread);
     journey.release();
@@ -120,7 +122,7 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
     }
     journey.record(&trace(answer.status.as_u16(), true));
     if !switched {
-        let passed = wire::pass_body(&answer, read, &mut backend, &mut stream).await;
+        let passed = wire::pass_body(&answer, read, &mut backend, &mut stream, patience).await;
         if passed.is_ok() {
             wire::close_lingering(stream).await;
         }
@@ -136,6 +138,7 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         backend,
         upward: Lane::starting_with(&early),
         downward: Lane::starting_with(&read),
+        upward_first: true,
         idle,
         active: Instant::now(),
         first_end: None,
@@ -162,24 +165,24 @@ async fn ask_backend(
     let connected = async {
         // Each known address gets a try.
         let mut failure = UpstreamError::Dns;
-        for _ in 0..pool.len().clamp(1, 3) {
-            let Some(endpoint) = pool.pick(timeouts.connect).await else { break };
-            match connect(&endpoint).await {
-                Ok(backend) => return Ok((endpoint, backend)),
-                Err(_) => failure = UpstreamError::Connect,
-            }
+        let turn = pool.turn();
+        for attempt in 0..pool.len().clamp(1, 3) {
+            let turn = turn.wrapping_add(attempt);
+            let Some(endpoint) = pool.pick(turn, timeouts.connect).await else { break };
+            failure = match timeout(timeouts.connect, connect(&endpoint)).await {
+                Ok(Ok(backend)) => return Ok((endpoint, backend)),
+                Ok(Err(_)) => UpstreamError::Connect,
+                Err(_) => UpstreamError::Timeout,
+            };
         }
         Err(failure)
     };
-    let (endpoint, mut backend) = match timeout(timeouts.connect, connected).await {
-        Ok(Ok(connected)) => connected,
-        Ok(Err(failure)) => {
+    let (endpoint, mut backend) = match connected.await {
+        Ok(connected) => connected,
+        Err(failure) => {
             journey.upstream_failed(failure);
-            return Err(unreachable);
-        }
-        Err(_) => {
-            journey.upstream_failed(UpstreamError::Timeout);
-            return Err(late);
+            let timed_out = failure == UpstreamError::Timeout;
+            return Err(if timed_out { late } else { unreachable });
         }
     };
     journey.upstream = Some(endpoint);
@@ -223,6 +226,7 @@ async fn connect(endpoint: &Endpoint) -> std::io::Result<Box<dyn Backend>> {
         Endpoint::Tcp(address) => {
             let stream = TcpStream::connect::<SocketAddr>(*address).await?;
             let _ = stream.set_nodelay(true);
+            let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive());
             Ok(Box::new(stream))
         }
         Endpoint::Unix(path) => Ok(Box::new(UnixStream::connect(path.as_ref()).await?)),
@@ -272,9 +276,16 @@ fn clean_answer(answer: &mut Answer, journey: &Journey, switched: bool) {
     if let Ok(id) = HeaderValue::from_str(journey.request_id()) {
         answer.headers.insert(HeaderName::from_static("countersign-request-id"), id);
     }
-    if !switched {
-        answer.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    // No body, no length (RFC 9110 §8.6); of two, chunks count (RFC 9112 §6.3).
+    if switched || answer.headers.contains_key(header::TRANSFER_ENCODING) {
+        answer.headers.remove(header::CONTENT_LENGTH);
     }
+    if switched {
+        answer.headers.remove(header::TRANSFER_ENCODING);
+    }
+    answer.headers.remove("keep-alive");
+    let connection = if switched { "Upgrade" } else { "close" };
+    answer.headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
 }
 
 /// An open WebSocket.
@@ -285,12 +296,16 @@ struct Tunnel {
     upward: Lane,
     /// Backend to client.
     downward: Lane,
+    /// Which one is moved first, in turn: one that never pauses must not starve the other.
+    upward_first: bool,
     idle: Option<Duration>,
     /// When a byte last went by, or one side closed.
     active: Instant,
     /// Which side closed first.
     first_end: Option<CloseReason>,
 }
+
+type Lap = Poll<std::io::Result<()>>;
 
 /// Why relaying paused.
 enum Relayed {
@@ -314,14 +329,15 @@ impl Tunnel {
             let deadline = patience.map(|patience| self.active + patience);
             tokio::select! {
                 biased;
-                relayed = poll_fn(|context| self.poll_relay(context)) => match relayed {
-                    Relayed::Done(end) => return end,
-                    Relayed::HalfClosed => {}
-                },
+                // First, because relaying may use up all the time a task has.
                 () = &mut asked_to_end => {
                     self.say_goodbye().await;
                     return CloseReason::Drain;
                 }
+                relayed = poll_fn(|context| self.poll_relay(context)) => match relayed {
+                    Relayed::Done(end) => return end,
+                    Relayed::HalfClosed => {}
+                },
                 () = wait_until(deadline) => {
                     let patience = patience.unwrap_or_default();
                     if self.active.elapsed() >= patience {
@@ -334,8 +350,7 @@ impl Tunnel {
 
     fn poll_relay(&mut self, context: &mut Context<'_>) -> Poll<Relayed> {
         let before = self.upward.passed + self.downward.passed;
-        let up = self.upward.poll(context, &mut self.client, &mut self.backend);
-        let down = self.downward.poll(context, &mut self.backend, &mut self.client);
+        let (up, down) = self.poll_lanes(context);
         if self.upward.passed + self.downward.passed != before {
             self.active = Instant::now();
         }
@@ -358,33 +373,29 @@ impl Tunnel {
         Poll::Ready(Relayed::HalfClosed)
     }
 
-    fn between_frames(&self) -> bool {
-        let settled = |lane: &Lane| lane.is_drained() && lane.frames.at_boundary();
-        settled(&self.upward) && settled(&self.downward)
+    fn poll_lanes(&mut self, context: &mut Context<'_>) -> (Lap, Lap) {
+        let Self { client, backend, upward, downward, .. } = self;
+        self.upward_first = !self.upward_first;
+        if self.upward_first {
+            let up = upward.poll(context, client, backend);
+            (up, downward.poll(context, backend, client))
+        } else {
+            let down = downward.poll(context, backend, client);
+            (upward.poll(context, client, backend), down)
+        }
     }
 
     /// A Close frame to each side, between two frames; in the middle of one, a cut.
     async fn say_goodbye(mut self) {
-        let settled = poll_fn(|context| {
-            let over = !self.between_frames() && self.poll_relay(context).is_ready();
-            if over || self.between_frames() { Poll::Ready(()) } else { Poll::Pending }
+        self.downward.say_goodbye(close_from_server(SERVICE_RESTART, "service restart"));
+        self.upward.say_goodbye(close_from_client(GOING_AWAY, "going away"));
+        let said = poll_fn(|context| {
+            let (up, down) = self.poll_lanes(context);
+            if up.is_ready() && down.is_ready() { Poll::Ready(()) } else { Poll::Pending }
         });
-        let _ = timeout(FRAME_END, settled).await;
-        if !self.between_frames() {
-            return;
+        if timeout(FRAME_END, said).await.is_ok() {
+            wire::close_lingering(self.client).await;
         }
-        if !self.downward.frames.closing() {
-            self.downward.finish_with(&close_from_server(SERVICE_RESTART, "service restart"));
-        }
-        if !self.upward.frames.closing() {
-            self.upward.finish_with(&close_from_client(GOING_AWAY, "going away"));
-        }
-        let sent = poll_fn(|context| match self.poll_relay(context) {
-            Poll::Ready(Relayed::Done(_)) => Poll::Ready(()),
-            _ => Poll::Pending,
-        });
-        let _ = timeout(FRAME_END, sent).await;
-        wire::close_lingering(self.client).await;
     }
 }
 

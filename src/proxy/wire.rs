@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::refusal::Reply;
 
@@ -56,8 +57,7 @@ pub async fn answer_and_close(mut stream: Stream, reply: &Reply) {
 pub async fn close_lingering(mut stream: Stream) {
     let _ = AsyncWriteExt::shutdown(&mut stream).await;
     let mut rest = (&mut stream).take(LINGER.0 as u64);
-    let _ =
-        tokio::time::timeout(LINGER.1, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    let _ = timeout(LINGER.1, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }
 
 /// A request head in HTTP/1.1's form.
@@ -150,15 +150,17 @@ fn parse_answer(bytes: &[u8]) -> io::Result<Option<(usize, Answer)>> {
     Ok(Some((length, Answer { status, reason, headers })))
 }
 
-/// Passes an answer's body on as it is framed, no byte more (RFC 9112 §6.3).
+/// Passes an answer's body on as it is framed, no byte more (RFC 9112 §6.3). Neither side
+/// may pause for longer than `patience`.
 ///
 /// # Errors
-/// Either side broke, or the framing did.
+/// Either side broke or paused, or the framing did.
 pub async fn pass_body<R, W>(
     answer: &Answer,
     mut read: BytesMut,
     from: &mut R,
     to: &mut W,
+    patience: Duration,
 ) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
@@ -183,14 +185,17 @@ where
     };
     loop {
         let (mine, done) = framing.take(&read)?;
-        to.write_all(read.get(..mine).unwrap_or_default()).await?;
-        to.flush().await?;
+        let passing = async {
+            to.write_all(read.get(..mine).unwrap_or_default()).await?;
+            to.flush().await
+        };
+        timeout(patience, passing).await??;
         if done {
             return Ok(());
         }
         read.clear();
         read.reserve(8192);
-        if from.read_buf(&mut read).await? == 0 {
+        if timeout(patience, from.read_buf(&mut read)).await?? == 0 {
             return match framing {
                 Framing::Close => Ok(()),
                 _ => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -290,7 +295,8 @@ mod tests {
         for step in [1, 3, body.len()] {
             let mut from = tokio_stream(body, step);
             let mut to = Vec::new();
-            pass_body(answer, BytesMut::new(), &mut from, &mut to).await.ok()?;
+            let passing = pass_body(answer, BytesMut::new(), &mut from, &mut to, Duration::MAX);
+            passing.await.ok()?;
             if step == body.len() {
                 return Some(to);
             }

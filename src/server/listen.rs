@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::drain::{Drain, Phase};
 use crate::gate::Peer;
 use crate::plan::Address;
+use crate::upstream::keepalive;
 
 /// A full accept queue drops new connections: as long as the kernel allows.
 const BACKLOG: i32 = 4096;
@@ -76,6 +77,9 @@ pub fn bind(address: &Address) -> Result<Bound, BindError> {
 fn bind_tcp(address: SocketAddr) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // Accepted connections inherit it: a client that lost its network must not leave an
+    // idle WebSocket behind for ever.
+    socket.set_tcp_keepalive(&keepalive())?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -191,5 +195,42 @@ impl Listener {
                 Ok(Accepted { stream: Box::new(stream), peer: Peer::Unix, local_port: None })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_connection_notices_that_its_client_is_gone() {
+        let bound = bind(&Address::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let Address::Tcp(address) = bound.address() else { panic!("not TCP") };
+        let client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let listener = TcpListener::from_std(bound.socket.into()).unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_said_in_one_line() {
+        let first = bind(&Address::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let Err(error) = bind(&first.address()) else { panic!("bound twice") };
+        let line = error.to_string();
+        assert!(line.ends_with("the address is in use by another process"), "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_file_left_by_a_crash_is_replaced_and_one_in_use_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("countersign.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let address = Address::Unix(path);
+        let first = bind(&address).unwrap();
+        assert!(bind(&address).is_err());
+        drop(first);
     }
 }

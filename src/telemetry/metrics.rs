@@ -129,7 +129,7 @@ impl Metrics {
             Ok(()) | Err(prometheus::Error::AlreadyReg) => {}
             Err(error) => return Err(error),
         }
-        let revision = option_env!("COUNTERSIGN_REVISION").unwrap_or("unknown");
+        let revision = env!("COUNTERSIGN_REVISION");
         self.build_info.with(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         self.lines_dropped.with(&[]);
         for trigger in Trigger::ALL {

@@ -276,6 +276,39 @@ async fn healthcheck_tells_ready_unready_and_unreachable_apart() {
     assert_eq!(check(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn healthcheck_asks_the_running_instance_however_broken_the_file_has_become() {
+    let echo = Echo::start().await;
+    let site =
+        dialect("jwt").site("chat", "chat.test", &format!("http://{}", echo.address), "prefer");
+    let gateway = Setup::new(site).start().await;
+    let file = gateway.path("countersign.yaml");
+    let config = gateway.config();
+    let check = || countersign(&["healthcheck", "--config", &file.display().to_string()]);
+    // What is wrong elsewhere is no reason to restart a healthy instance.
+    for broken in [
+        config.replace("mode: prefer", "mode: perfer"),
+        config.replace("listeners: [", "listeners: [ { address: nowhere }, "),
+        config.replace("sites:", "later: 1\nsites:\n  chat: {}\nsites:"),
+    ] {
+        assert_ne!(broken, config);
+        gateway.write("countersign.yaml", &broken);
+        assert_eq!(code(&check()), 0, "{broken}");
+    }
+    // Where to ask must be readable, or nothing can be told: never some other place.
+    for broken in [
+        config.replace("admin: { address:", "admin: { adress:"),
+        config.replace("admin:", "health: { address: nonsense }\nadmin:"),
+        "version: 1\nadmin: [".to_owned(),
+    ] {
+        gateway.write("countersign.yaml", &broken);
+        let told = check();
+        assert_eq!(code(&told), 2, "{broken}");
+        let said = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert!(said.contains("countersign.yaml:") && said.contains("--url"), "{said}");
+    }
+}
+
 /// `run` must end at once; returns its exit code and the end of what it said.
 fn run(config: &Path) -> (i32, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))

@@ -33,4 +33,5 @@ mod secrecy;
 mod semantics;
 mod spoofing;
 mod support;
+mod tunnel;
 mod websocket;

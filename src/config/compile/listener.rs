@@ -45,6 +45,19 @@ pub fn process(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) -> Option<Pro
     sound.then_some(Process { listeners, admin, health, threads })
 }
 
+/// Where probes are answered: the health listener if there is one, else the admin listener.
+/// The outer `None`: what is written there cannot be read.
+pub fn probes(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) -> Option<Option<Address>> {
+    let before = compiler.report.count();
+    let place = Place::root().key("health");
+    let address = match &raw.health {
+        Some(listener) => address(compiler, listener, &place),
+        None if compiler.report.was_removed(&place) => None,
+        None => admin(compiler, raw.admin.as_ref(), &mut Vec::new()).map(|admin| admin.address),
+    };
+    (compiler.report.count() == before).then_some(address)
+}
+
 fn admin(
     compiler: &mut Compiler<'_, '_>,
     raw: Option<&raw::Admin>,

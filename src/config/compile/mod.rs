@@ -29,7 +29,7 @@ use super::place::Place;
 use super::raw;
 use super::report::Report;
 use crate::clock::UnixTime;
-use crate::plan::{ErrorStyle, Plan};
+use crate::plan::{Address, ErrorStyle, Plan};
 
 /// What an empty or headless file is told.
 pub const START: &str = "start from this:
@@ -65,6 +65,15 @@ impl Compiler<'_, '_> {
                 .expected(example.to_owned());
         }
     }
+}
+
+/// Where the file says that probes are answered, as [`listener::probes`] has it.
+pub fn probes(path: &Path, raw: &raw::Config, report: &mut Report<'_>) -> Option<Option<Address>> {
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let options = Options { secrets: false };
+    let watched = Vec::new();
+    let mut compiler = Compiler { folder, options, now: UnixTime::now(), report, watched };
+    listener::probes(&mut compiler, raw)
 }
 
 /// Compiles the whole file. `value` is the tree that `raw` was read from.
