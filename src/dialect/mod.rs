@@ -9,6 +9,7 @@
 
 pub mod builtin;
 pub mod claims;
+pub mod diagnosis;
 pub mod digest;
 #[cfg(test)]
 pub(crate) mod founding;

@@ -60,6 +60,16 @@ pub fn secret(
     default: SecretEncoding,
     place: &Place,
 ) -> Option<Secret> {
+    with_text(compiler, raw, default, place).map(|(secret, _)| secret)
+}
+
+/// [`secret`], and the text that it was decoded from.
+pub fn with_text(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::Secret,
+    default: SecretEncoding,
+    place: &Place,
+) -> Option<(Secret, Secret)> {
     let written = [raw.file.is_some(), raw.env.is_some(), raw.value.is_some()];
     if written.iter().filter(|written| **written).count() != 1 {
         if written.contains(&true) {
@@ -101,7 +111,7 @@ pub fn secret(
         compiler.report.value(&place, "an empty secret").hint("`countersign keygen` makes one");
         return None;
     }
-    Some(secret)
+    Some((secret, Secret::new(bytes)))
 }
 
 /// An admin token that can be guessed opens everything.
