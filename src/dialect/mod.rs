@@ -20,6 +20,7 @@ pub mod keyring;
 pub(crate) mod pem;
 pub mod placeholder;
 mod rejection;
+pub mod sample;
 pub mod sign;
 mod times;
 

@@ -12,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw::{self, SecretEncoding};
+use crate::dialect::sample;
 use crate::secret::Secret;
 
 /// A larger file holds no secret.
@@ -23,35 +24,6 @@ const RINGCENTRAL: (&str, usize) = ("ringcentral-engage", 24);
 const ADMIN_TOKEN: usize = 16;
 
 const FORMS: &str = "{ file: PATH }, { env: NAME } or { value: TEXT }";
-
-/// What samples and tutorials put where the secret should be, in lower case.
-const SAMPLES: [&str; 25] = [
-    "a-string-secret-at-least-256-bits-long",
-    "change-me",
-    "change_me",
-    "changeit",
-    "changeme",
-    "example",
-    "my-secret",
-    "mysecret",
-    "password",
-    "replace-me",
-    "replaceme",
-    "secret",
-    "secret-key",
-    "secret_key",
-    "shared-secret",
-    "shared_secret",
-    "todo",
-    "your-256-bit-secret",
-    "your-384-bit-secret",
-    "your-512-bit-secret",
-    "your-secret",
-    "your-secret-key",
-    "your-securely-stored-jwt-secret",
-    "your_secret",
-    "your_secret_key",
-];
 
 /// Reads one secret. `None` when it is unusable (reported), or not to be read.
 pub fn secret(
@@ -240,7 +212,7 @@ fn from_environment(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) 
 /// Why these bytes are no secret, although somebody wrote them where one belongs.
 fn sample(bytes: &[u8]) -> Option<&'static str> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
-    if SAMPLES.contains(&text.to_lowercase().as_str()) {
+    if sample::SECRETS.contains(&text.to_lowercase().as_str()) {
         return Some("a secret from a tutorial: everybody knows it");
     }
     let forms = [("#{", "}"), ("${", "}"), ("{{", "}}"), ("<", ">"), ("%", "%")];

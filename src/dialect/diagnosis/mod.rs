@@ -15,8 +15,16 @@
 //! written ([`Written`]). Without it those trials are left out.
 
 mod checks;
+mod claims;
+mod digests;
+mod form;
+mod hashes;
 mod hints;
+mod purpose;
 mod report;
+mod secrets;
+mod signature;
+mod times;
 mod token;
 
 use std::borrow::Cow;
