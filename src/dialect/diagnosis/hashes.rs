@@ -55,7 +55,9 @@ impl Hashed<'_> {
                         best = Some(hints);
                     }
                 };
-                for variant in &variants {
+                // A tutorial's secret over a wrong text as well is past guessing, too.
+                let worth = |v: &&Variant| text.slip.is_none() || v.key.is_some();
+                for variant in variants.iter().filter(worth) {
                     for made in made(function, variant, &text.bytes, &code.bytes) {
                         consider(self.told(code, function, Some(variant), text, made));
                     }
@@ -173,11 +175,13 @@ impl Hashed<'_> {
         }
         for (cause, what, text) in self.other_fields() {
             let fix = format!("the website hashes {what}; {due} alone is to be hashed");
-            for (_, _, slipped) in slips(&text) {
+            // Joined fields come as they are: two slips at once in them are past guessing.
+            let slips = if cause == SEVERAL { Vec::new() } else { slips(&text) };
+            add(text, Some((cause, fix.clone())));
+            for (_, _, slipped) in slips {
                 let fix = format!("{fix} (and what is hashed differs in case or white space)");
                 add(slipped, Some((cause, fix)));
             }
-            add(text, Some((cause, fix)));
         }
         texts
     }
@@ -220,7 +224,7 @@ impl Hashed<'_> {
                 }
                 for glue in ["", ":", "|", "-", "_", ",", "."] {
                     let text = format!("{left}{glue}{right}");
-                    all.push(("hashed_several", format!("{one} and {other} joined"), text));
+                    all.push((SEVERAL, format!("{one} and {other} joined"), text));
                 }
             }
         }
@@ -228,6 +232,7 @@ impl Hashed<'_> {
     }
 }
 
+const SEVERAL: &str = "hashed_several";
 const AS_HEX: &str = "the hash is sent in base64: send it in lower-case hexadecimal";
 const AS_BASE64: &str = "the hash is sent in hexadecimal: send it in base64";
 const PADDED: &str = "send the hash in standard base64 with its padding";

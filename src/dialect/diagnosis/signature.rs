@@ -231,6 +231,23 @@ impl Signature<'_> {
     }
 
     fn nothing_fits(&self) -> Hint {
+        let due = match self.token.header_text("alg") {
+            Some("HS256") => Some(32),
+            Some("HS384") => Some(48),
+            Some("HS512" | "ES256") => Some(64),
+            Some("ES384") => Some(96),
+            _ => None,
+        };
+        let length = self.token.signature.as_ref().map(Vec::len);
+        if let (Some(due), Some(length)) = (due, length)
+            && due != length
+        {
+            let text = format!(
+                "the signature has {length} bytes where {due} are due: the token was cut off on its \
+                 way, or its `alg` is not what signed it"
+            );
+            return Hint::new("signature_length", text);
+        }
         let kid =
             self.token.header_text("kid").filter(|kid| self.case.site.keyring.get(kid).is_some());
         let with = kid.map(|kid| format!(" of key `{}`", shown(kid))).unwrap_or_default();
