@@ -102,7 +102,8 @@ fn print(plan: &Plan, args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-fn site<'p>(plan: &'p Plan, name: Option<&str>) -> Result<&'p Site, String> {
+/// The site of that name, or the only one.
+pub(super) fn site<'p>(plan: &'p Plan, name: Option<&str>) -> Result<&'p Site, String> {
     let names = || plan.sites.iter().map(|site| &*site.name).collect::<Vec<_>>().join(", ");
     match (name, plan.sites.as_slice()) {
         (None, [only]) => Ok(only),
@@ -241,7 +242,7 @@ fn with_query<'a>(url: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) ->
 }
 
 /// One word for a POSIX shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
