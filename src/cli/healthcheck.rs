@@ -25,6 +25,12 @@ const DEFAULT: Address = Address::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 
 /// Arguments of `countersign healthcheck`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 ready or degraded, 1 not ready, 2 could not tell.
+
+Examples:
+  countersign healthcheck
+  countersign healthcheck --url http://127.0.0.1:9091/readyz")]
 pub struct Args {
     /// The instance's configuration [default: countersign.yaml, then
     /// /etc/countersign/countersign.yaml].

@@ -19,6 +19,12 @@ use crate::plan::{Plan, Site};
 
 /// Arguments of `countersign sign`.
 #[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  countersign sign --site support --id user-123 --name Ana --email ana@acme.example
+  countersign sign --site support --id user-123 --attribute plan=gold --ttl 1m
+  countersign sign --site support --id user-123 --private-key website.key
+  sh -c \"$(countersign sign --site support --id user-123 --curl http://127.0.0.1:8080/)\"")]
 pub struct Args {
     /// The configuration.
     #[arg(long, value_name = "FILE")]

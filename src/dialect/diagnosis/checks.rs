@@ -247,13 +247,11 @@ impl Judged<'_> {
         }
         let count = site.keyring.keys().len();
         let all = if count == 1 { "the site's only key" } else { "any of the site's keys" };
-        match (&site.dialect.mechanism, self.token.header_text("kid")) {
-            (Mechanism::Jwt(rules), Some(kid)) if rules.key != KeySelection::Any => {
-                if site.keyring.get(kid).is_some() {
-                    return format!("`{}`, named by `kid`", shown(kid));
-                }
-            }
-            _ => {}
+        let named = self.token.header_text("kid").filter(|kid| site.keyring.get(kid).is_some());
+        if let (Mechanism::Jwt(rules), Some(kid)) = (&site.dialect.mechanism, named)
+            && rules.key != KeySelection::Any
+        {
+            return format!("`{}`, named by `kid`", shown(kid));
         }
         all.to_owned()
     }

@@ -98,7 +98,7 @@ fn line_breaks(text: &str) -> Mended {
     let inner: String = text.split(['\n', '\r', '\t']).collect();
     let sentence = "there are line breaks within the credential: the website's base64 function \
                     wraps its lines";
-    (inner != text).then(|| ("line_breaks", sentence, inner))
+    (inner != text).then_some(("line_breaks", sentence, inner))
 }
 
 /// A token in padded or standard base64, rewritten as tokens are.

@@ -8,7 +8,7 @@ use base64::prelude::Engine as _;
 
 use super::digests::Function;
 use super::secrets::{self, Variant};
-use super::signature::{mistaken_secret, not_keyed, swapped, wrong_site};
+use super::sentences::{mistaken_secret, not_keyed, swapped, wrong_site};
 use super::token::{STANDARD, URL};
 use super::{Case, Hint, Presented};
 use crate::dialect::digest::Message;

@@ -1,7 +1,8 @@
 //! Which mistakes are looked for, by the word of the refusal.
 
+use super::afterwards::and_then;
 use super::hashes::{self, Hashed};
-use super::signature::{Signature, after};
+use super::signature::Signature;
 use super::token::Token;
 use super::{Case, Hint, Presented, claims, form, purpose, times};
 use crate::dialect::keyring::KeyState;
@@ -156,8 +157,7 @@ fn token_form(case: &Case<'_>, rules: &JwtRules, proof: &str, token: &Token<'_>)
         return vec![form::instead_of_token(proof, token, &rules.required_header)];
     }
     let presented = [Presented::proof(&clean)];
-    hints.extend(after(&Case { presented: &presented, ..*case }));
-    hints
+    and_then(hints, &Case { presented: &presented, ..*case })
 }
 
 fn about_hash(
@@ -191,11 +191,10 @@ fn about_hash(
     if let Some(hints) = found {
         return hints;
     }
-    let (inner, mut hints) = form::mend(proof);
+    let (inner, hints) = form::mend(proof);
     if inner != proof {
         let mended = [Presented { proof: Some(inner.as_str().into()), ..presented.clone() }];
-        hints.extend(after(&Case { presented: &mended, ..*case }));
-        return hints;
+        return and_then(hints, &Case { presented: &mended, ..*case });
     }
     if rejection.reason == Reason::Malformed {
         return vec![form::instead_of_hash(proof, digest::length(rules))];

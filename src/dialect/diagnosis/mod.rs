@@ -14,6 +14,7 @@
 //! Caveat: some mistakes can only be told apart where the secret is known as it was
 //! written ([`Written`]). Without it those trials are left out.
 
+mod afterwards;
 mod checks;
 mod claims;
 mod digests;
@@ -23,6 +24,7 @@ mod hints;
 mod purpose;
 mod report;
 mod secrets;
+mod sentences;
 mod signature;
 mod times;
 mod token;

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use base64::prelude::Engine as _;
 
+use super::afterwards::after;
 use super::digests::Function;
 use super::secrets::{self, Variant};
+use super::sentences::{mistaken_secret, not_keyed, swapped, wrong_site};
 use super::token::{Token, URL, shown};
-use super::{Case, Hint, Party, Presented, Written, diagnose};
+use super::{Case, Hint, Party, Presented, Written};
 use crate::dialect::{Algorithm, JwtRules, Key, Keyring, Reason};
 use crate::secret::Secret;
 
@@ -265,75 +267,6 @@ impl Signature<'_> {
             ),
         )
     }
-}
-
-const THEN: &str = "once that is mended: ";
-
-/// What a report would say of a mended credential.
-pub(super) fn after(case: &Case<'_>) -> Vec<Hint> {
-    let report = diagnose(case);
-    let then = |hint: Hint| match hint.text.strip_prefix(THEN) {
-        Some(_) => hint,
-        None => Hint::new(hint.cause, format!("{THEN}{}", hint.text)),
-    };
-    report.hints.into_iter().map(then).collect()
-}
-
-pub(super) fn wrong_site(other: &Party<'_>, key: &Key, site: &str) -> Hint {
-    Hint::new(
-        "wrong_sites_key",
-        format!(
-            "it is signed with key `{}` of the site `{}`: use a key of `{site}`, or send the \
-             visitor to `{}`",
-            key.id(),
-            other.name,
-            other.name
-        ),
-    )
-}
-
-pub(super) fn mistaken_secret(cause: &'static str, variant: &Variant) -> Hint {
-    let Some(key) = &variant.key else {
-        let text = format!("the website {}: use the site's own", variant.does);
-        return Hint::new(cause, text);
-    };
-    let encoding = match cause {
-        "secret_hex" => Some("hex"),
-        "secret_base64" => Some("base64"),
-        "secret_base64url" => Some("base64url"),
-        "secret_raw" => Some("raw"),
-        _ => None,
-    };
-    let fix = match encoding {
-        Some(encoding) => format!(
-            "Countersign reads key `{key}` otherwise; use it so on the website too, or, if the \
-             vendor means it so, say `encoding: {encoding}` for that key"
-        ),
-        None if cause == "public_key_as_secret" => {
-            format!("sign with the private half of key `{key}`; a public key is no secret")
-        }
-        None => format!("it must use the secret of key `{key}` exactly as it is"),
-    };
-    Hint::new(cause, format!("the website {}: {fix}", variant.does))
-}
-
-pub(super) fn swapped() -> Hint {
-    Hint::new(
-        "swapped",
-        "key and message are swapped: the secret is the key of the HMAC, and what is signed is \
-         its message",
-    )
-}
-
-pub(super) fn not_keyed(function: Function) -> Hint {
-    Hint::new(
-        "not_keyed",
-        format!(
-            "this is a plain {} and no HMAC: use the HMAC function of the language, with the \
-             secret as its key",
-            function.name()
-        ),
-    )
 }
 
 /// The two numbers of an ECDSA signature in ASN.1, each as long as the curve (RFC 7518 §3.4).
