@@ -124,6 +124,36 @@ fn two_credentials_that_differ_are_ambiguous_and_the_same_twice_is_one() {
 }
 
 #[test]
+fn a_damaged_credential_is_never_verified_and_never_without_a_hint() {
+    for name in ["nothing wrong", "a hash in quotation marks"] {
+        let case = cases().into_iter().find(|case| case.name == name).unwrap();
+        let (plan, written) = loaded(&case);
+        let parties = parties(&plan, &written);
+        let text = case.credential.text().trim_matches('\'').to_owned();
+        let ask = |proof: &str| {
+            let presented = Presented { proof: Some(proof.into()), ..case.credential.presented() };
+            let now = UnixTime::from_secs(case.now);
+            diagnose(&Case { site: parties[0], others: &[], presented: &[presented], now })
+        };
+        assert!(ask(&text).verified, "{name}");
+        for at in 0..text.len() {
+            let changed = if &text[at..=at] == "x" { "y" } else { "x" };
+            let damaged =
+                [text[..at].to_owned(), format!("{}{changed}{}", &text[..at], &text[at + 1..])];
+            for damaged in damaged {
+                let report = ask(&damaged);
+                assert!(!report.verified && !report.hints.is_empty(), "{name} at {at}");
+            }
+        }
+        for garbage in ["%", "%25%25%25%25%25", "\"\"", "....", "{}", "Bearer ", "=", "\0", "é.é.é"]
+        {
+            assert!(!ask(garbage).verified, "{garbage}");
+            assert!(!ask(&garbage.repeat(2000)).verified, "{garbage}");
+        }
+    }
+}
+
+#[test]
 fn in_json_a_report_has_the_shape_of_the_contract() {
     for case in cases() {
         let (plan, written) = loaded(&case);

@@ -13,6 +13,7 @@ use super::sign::site;
 use crate::clock::UnixTime;
 use crate::config::{self, WrittenKeys};
 use crate::dialect::diagnosis::{Case, Check, Party, Presented, Report, diagnose};
+use crate::dialect::{Dialect, Mechanism};
 use crate::plan::{Plan, Site};
 
 /// More than this nobody presents; any dialect's limit is far below.
@@ -87,12 +88,9 @@ fn explain(args: &Args) -> Result<Report, String> {
         name: borrowed(&args.name),
     }];
     let now = args.now.map_or_else(UnixTime::now, UnixTime::from_secs);
-    let report = diagnose(&Case {
-        site: party(site, &written),
-        others: &others,
-        presented: &presented,
-        now,
-    });
+    let dialect = limited(&plan, site);
+    let here = Party { dialect: &dialect, ..party(site, &written) };
+    let report = diagnose(&Case { site: here, others: &others, presented: &presented, now });
     if args.json {
         print(&(serde_json::to_string(&report).map_err(|error| error.to_string())? + "\n"));
     } else {
@@ -117,6 +115,15 @@ pub fn party<'p>(site: &'p Site, written: &'p WrittenKeys) -> Party<'p> {
 pub fn others<'p>(plan: &'p Plan, site: &Site, written: &'p WrittenKeys) -> Vec<Party<'p>> {
     let others = plan.sites.iter().filter(|other| other.index != site.index);
     others.map(|other| party(other, written)).collect()
+}
+
+/// The site's dialect under the configuration's own limit, as the gateway applies both.
+fn limited(plan: &Plan, site: &Site) -> Dialect {
+    let mut dialect = site.dialect.clone();
+    if let Mechanism::Jwt(rules) = &mut dialect.mechanism {
+        rules.max_bytes = rules.max_bytes.min(plan.limits.credential);
+    }
+    dialect
 }
 
 /// One newline at the end is the shell's.

@@ -130,6 +130,16 @@ fn a_credential_comes_from_standard_input_without_the_shells_newline() {
 }
 
 #[test]
+fn the_configurations_own_limit_counts_as_in_the_gateway() {
+    let (_folder, path) =
+        written(&good_config().replace("sites:", "limits: { credential: 64 }\nsites:"));
+    let site = ["--config", &path, "--site", "jwt"];
+    let signed = countersign(&[&["sign", "--id", "u-1001"], &site[..]].concat());
+    let output = countersign(&[&["explain", stdout(&signed).trim_end()], &site[..]].concat());
+    assert!(stdout(&output).contains("refused: too_large"), "{}", stdout(&output));
+}
+
+#[test]
 fn colours_are_for_those_who_see_them() {
     let (_folder, path) = uchat();
     let base = ["explain", "--config", &path, "--id", "12345", HASH];

@@ -32,15 +32,15 @@ pub(super) fn mistaken_secret(cause: &'static str, variant: &Variant) -> Hint {
     };
     let fix = match encoding {
         Some(encoding) => format!(
-            "Countersign reads key `{key}` otherwise; use it so on the website too, or, if the \
-             vendor means it so, say `encoding: {encoding}` for that key"
+            ", and Countersign does not: change the website, or give the secret of key `{key}` \
+             `encoding: {encoding}` if that is the vendor's rule"
         ),
         None if cause == "public_key_as_secret" => {
-            format!("sign with the private half of key `{key}`; a public key is no secret")
+            format!(": sign with the private half of key `{key}`; a public key is no secret")
         }
-        None => format!("it must use the secret of key `{key}` exactly as it is"),
+        None => format!(": it must use the secret of key `{key}` exactly as it is"),
     };
-    Hint::new(cause, format!("the website {}: {fix}", variant.does))
+    Hint::new(cause, format!("the website {}{fix}", variant.does))
 }
 
 pub(super) fn swapped() -> Hint {

@@ -14,7 +14,7 @@ use super::secrets::{self, Variant};
 use super::sentences::{mistaken_secret, not_keyed, swapped, wrong_site};
 use super::token::{Token, URL, shown};
 use super::{Case, Hint, Party, Presented, Written};
-use crate::dialect::{Algorithm, JwtRules, Key, Keyring, Reason};
+use crate::dialect::{Algorithm, JwtRules, Key, KeySelection, Keyring, Reason};
 use crate::secret::Secret;
 
 /// What is looked at.
@@ -186,6 +186,12 @@ impl Signature<'_> {
 
     /// What is wrong with `kid`; `fits` is the key that signed.
     fn kid(&self, fits: Option<&Arc<Key>>) -> Hint {
+        if let KeySelection::Claim(claim) = &self.rules.key {
+            let fits = fits.map(|key| format!(" (the signature fits key `{}`)", key.id()));
+            let fits = fits.unwrap_or_default();
+            let text = format!("the claim `{claim}` must end with the id of a key{fits}");
+            return Hint::new("key_claim", text);
+        }
         let kid = self.token.header_text("kid");
         let (cause, slip) = match kid {
             Some(kid) if self.case.site.keyring.get(kid).is_some() => {
