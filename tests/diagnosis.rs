@@ -31,6 +31,9 @@ struct Broken {
     now: u64,
     /// As in a configuration, without `upstream`; `support` is asked.
     sites: BTreeMap<String, Map<String, Value>>,
+    /// The configuration's own.
+    #[serde(default)]
+    dialects: Map<String, Value>,
     #[serde(default)]
     files: BTreeMap<String, String>,
     credential: Credential,
@@ -251,6 +254,7 @@ fn loaded(case: &Broken) -> (Plan, WrittenKeys) {
     let config = json!({
         "version": 1,
         "listeners": [{ "address": "127.0.0.1:8080" }],
+        "dialects": case.dialects,
         "sites": case.sites.iter().map(site).collect::<Map<_, _>>(),
     });
     let path = folder.path().join("countersign.yaml");

@@ -169,12 +169,12 @@ impl Hashed<'_> {
             for (cause, slip, text) in slips(&message.text) {
                 add(
                     text,
-                    Some((cause, format!("the website hashes {slip}; hash {due} as it is sent"))),
+                    Some((cause, format!("the website hashes {slip}: hash {due} as it is sent"))),
                 );
             }
         }
         for (cause, what, text) in self.other_fields() {
-            let fix = format!("the website hashes {what}; {due} alone is to be hashed");
+            let fix = format!("the website hashes {what}: hash {due}");
             // Joined fields come as they are: two slips at once in them are past guessing.
             let slips = if cause == SEVERAL { Vec::new() } else { slips(&text) };
             add(text, Some((cause, fix.clone())));
