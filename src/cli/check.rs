@@ -14,6 +14,13 @@ use crate::plan::{Plan, Site};
 
 /// Arguments of `countersign check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 no problem, 1 problems.
+
+Examples:
+  countersign check
+  countersign check --config chat.yaml
+  countersign check --without-secrets                  where the keys are elsewhere, as in CI")]
 pub struct Args {
     /// The configuration [default: countersign.yaml, then /etc/countersign/countersign.yaml].
     #[arg(long, short, value_name = "FILE")]

@@ -34,6 +34,10 @@ What holds for all of them:
 
 /// Arguments of `countersign dialects`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  countersign dialects
+  countersign dialects zendesk-chat")]
 pub struct Args {
     /// Show this one.
     name: Option<String>,

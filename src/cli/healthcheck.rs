@@ -23,9 +23,14 @@ const MAX_ANSWER: u64 = 256 * 1024;
 
 /// Arguments of `countersign healthcheck`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 0: ready or degraded. 1: not ready. 2: could not tell, \
-because nobody answers or `admin` and `health` in the configuration cannot be read. Problems \
-anywhere else in it do not matter here.")]
+#[command(after_help = "\
+Exit codes: 0 ready or degraded; 1 not ready; 2 could not tell, because nobody answers or
+`admin` and `health` in the configuration cannot be read. Problems anywhere else in it do
+not matter here.
+
+Examples:
+  countersign healthcheck
+  countersign healthcheck --url http://127.0.0.1:9091/readyz")]
 pub struct Args {
     /// The instance's configuration, of which only `health` and `admin` are read [default: countersign.yaml, then
     /// /etc/countersign/countersign.yaml].

@@ -14,6 +14,10 @@ use crate::dialect::{Algorithm, fresh};
 
 /// Arguments of `countersign keygen`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  countersign keygen > support.secret                  a secret, for both sides
+  countersign keygen --alg RS256 --out website.key     a private key, and website.key.pub")]
 pub struct Args {
     /// HS256 makes a secret, the others a key pair.
     #[arg(long, default_value = "HS256", value_parser = algorithms())]

@@ -1,8 +1,11 @@
 //! The command line: one file a command.
 
 pub mod check;
+pub mod completions;
 pub mod dialects;
+pub mod explain;
 pub mod healthcheck;
+pub mod init;
 pub mod keygen;
 pub mod run;
 pub mod schema;
@@ -22,8 +25,26 @@ pub mod exit {
     pub const FAULT: u8 = 2;
 }
 
+const EXAMPLES: &str = "\
+Exit codes: 0 yes, 1 no, 2 could not tell (usage, fault).
+
+Examples:
+  countersign init --dialect zendesk-chat --upstream http://127.0.0.1:3000
+  countersign check
+  countersign run
+  countersign sign --id user-123
+  countersign explain eyJhbGciOi…
+
+`countersign COMMAND --help` shows more.";
+
 #[derive(Debug, Parser)]
-#[command(name = "countersign", version, about, arg_required_else_help = true)]
+#[command(
+    name = "countersign",
+    version,
+    about,
+    arg_required_else_help = true,
+    after_help = EXAMPLES
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,10 +54,14 @@ struct Cli {
 enum Command {
     /// Serve.
     Run(run::Args),
+    /// Write a configuration to start from, and a fresh key.
+    Init(init::Args),
     /// Print every problem of a configuration, or a summary with warnings.
     Check(check::Args),
     /// Print the credential that the website would sign.
     Sign(sign::Args),
+    /// Say why a credential is refused, check by check, and what would mend it.
+    Explain(explain::Args),
     /// Make a fresh key.
     Keygen(keygen::Args),
     /// Print the configuration's JSON Schema.
@@ -45,6 +70,8 @@ enum Command {
     Dialects(dialects::Args),
     /// Ask a running instance whether it is ready.
     Healthcheck(healthcheck::Args),
+    /// Print completions for a shell.
+    Completions(completions::Args),
 }
 
 /// Parses the command line, runs the command and says how it went.
@@ -52,6 +79,9 @@ pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::main(&args),
+        Command::Init(args) => init::main(&args),
+        Command::Explain(args) => explain::main(&args),
+        Command::Completions(args) => completions::main(&args),
         Command::Sign(args) => sign::main(&args),
         Command::Keygen(args) => keygen::main(&args),
         Command::Schema(args) => schema::main(&args),

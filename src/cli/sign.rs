@@ -19,6 +19,12 @@ use crate::plan::{Plan, Site};
 
 /// Arguments of `countersign sign`.
 #[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  countersign sign --site support --id user-123 --name Ana --email ana@acme.example
+  countersign sign --site support --id user-123 --attribute plan=gold --ttl 1m
+  countersign sign --site support --id user-123 --private-key website.key
+  sh -c \"$(countersign sign --site support --id user-123 --curl http://127.0.0.1:8080/)\"")]
 pub struct Args {
     /// The configuration.
     #[arg(long, value_name = "FILE")]
@@ -102,7 +108,8 @@ fn print(plan: &Plan, args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-fn site<'p>(plan: &'p Plan, name: Option<&str>) -> Result<&'p Site, String> {
+/// The site of that name, or the only one.
+pub(super) fn site<'p>(plan: &'p Plan, name: Option<&str>) -> Result<&'p Site, String> {
     let names = || plan.sites.iter().map(|site| &*site.name).collect::<Vec<_>>().join(", ");
     match (name, plan.sites.as_slice()) {
         (None, [only]) => Ok(only),
@@ -241,7 +248,7 @@ fn with_query<'a>(url: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) ->
 }
 
 /// One word for a POSIX shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

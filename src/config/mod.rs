@@ -24,6 +24,7 @@ mod schema;
 use std::path::{Path, PathBuf};
 
 pub use builtin::{Builtin, builtin_dialect};
+pub use compile::WrittenKeys;
 pub use place::Mark;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
@@ -70,6 +71,23 @@ pub fn load(path: &Path) -> Result<Plan, Problems> {
 /// # Errors
 /// Every problem at once, with positions.
 pub fn load_with(path: &Path, options: &Options) -> Result<Plan, Problems> {
+    load_all(path, options, false).map(|(plan, _)| plan)
+}
+
+/// [`load`], with every key as it was written, by the name of its site: what a
+/// [diagnosis](crate::dialect::diagnosis) needs to try the usual mistakes.
+///
+/// # Errors
+/// Every problem at once, with positions.
+pub fn load_for_diagnosis(path: &Path) -> Result<(Plan, WrittenKeys), Problems> {
+    load_all(path, &Options::default(), true)
+}
+
+fn load_all(
+    path: &Path,
+    options: &Options,
+    keep_written: bool,
+) -> Result<(Plan, WrittenKeys), Problems> {
     let fatal = |problem| Problems::new(path, vec![problem]);
     let text = document::read(path).map_err(fatal)?;
 
@@ -88,7 +106,7 @@ pub fn load_with(path: &Path, options: &Options) -> Result<Plan, Problems> {
         blank::take_out_blank(&mut value, &mut report);
         let raw = read::read::<raw::Config>(&mut value, &place::Place::root(), &mut report);
         if let Some(raw) = raw {
-            let plan = compile::plan(path, options, &raw, &value, &mut report);
+            let plan = compile::plan(path, options, &raw, &value, &mut report, keep_written);
             if let (Some(plan), 0) = (plan, report.count()) {
                 return Ok(plan);
             }

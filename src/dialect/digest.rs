@@ -188,7 +188,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// How many characters a code has.
-const fn length(rules: &HmacRules) -> usize {
+pub(super) const fn length(rules: &HmacRules) -> usize {
     match (rules.hash, rules.output) {
         (HashFunction::Sha256, Output::Hex) => 64,
         (HashFunction::Sha256, Output::Base64) => 44,

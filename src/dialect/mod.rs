@@ -9,6 +9,7 @@
 
 pub mod builtin;
 pub mod claims;
+pub mod diagnosis;
 pub mod digest;
 #[cfg(test)]
 pub(crate) mod founding;
@@ -19,6 +20,7 @@ pub mod keyring;
 pub(crate) mod pem;
 pub mod placeholder;
 mod rejection;
+pub mod sample;
 pub mod sign;
 mod times;
 

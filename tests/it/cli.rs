@@ -9,7 +9,7 @@ use crate::support::gateway::Setup;
 use crate::support::ports;
 use crate::support::raw::Request;
 
-fn countersign(arguments: &[&str]) -> Output {
+pub fn countersign(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_countersign")).args(arguments).output();
     let output = output.expect("the binary starts");
     let text = format!("{}{}", stdout(&output), stderr(&output));
@@ -17,20 +17,20 @@ fn countersign(arguments: &[&str]) -> Output {
     output
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn code(output: &Output) -> i32 {
+pub fn code(output: &Output) -> i32 {
     output.status.code().expect("no signal")
 }
 
 /// A configuration in a folder of its own.
-fn written(text: &str) -> (tempfile::TempDir, String) {
+pub fn written(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("countersign.yaml");
     std::fs::write(&path, text).expect("a writable folder");
@@ -38,7 +38,7 @@ fn written(text: &str) -> (tempfile::TempDir, String) {
     (folder, path)
 }
 
-fn good_config() -> String {
+pub fn good_config() -> String {
     let sites: String = crate::support::cases::DIALECTS
         .iter()
         .map(|dialect| {
@@ -255,8 +255,41 @@ fn usage_faults_exit_with_2() {
     {
         assert_eq!(code(&countersign(arguments)), 2, "{arguments:?}");
     }
+    for (command, arguments) in
+        [("explain", &["--now", "soon"][..]), ("completions", &["nonsense"]), ("init", &[])]
+    {
+        let output = countersign(&[&[command], arguments].concat());
+        assert_eq!(code(&output), 2, "{command}");
+    }
     assert_eq!(code(&countersign(&["--version"])), 0);
     assert_eq!(code(&countersign(&["--help"])), 0);
+}
+
+#[test]
+fn the_help_of_every_command_shows_examples_and_shells_complete_them() {
+    let help = stdout(&countersign(&["--help"]));
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .map_while(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.len() >= 10, "{help}");
+    let completions: Vec<String> = ["bash", "zsh", "fish"]
+        .iter()
+        .map(|shell| stdout(&countersign(&["completions", shell])))
+        .collect();
+    for command in commands {
+        let help = countersign(&[command, "--help"]);
+        assert_eq!(code(&help), 0, "{command}");
+        let help = stdout(&help);
+        assert!(help.contains("\nExamples:\n  countersign "), "{help}");
+        assert!(help.contains(&format!("countersign {command}")), "{help}");
+        for script in &completions {
+            assert!(script.contains(command), "{command}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -96,7 +96,8 @@ fn key(
             }
             check_allowed(compiler, algorithm, wanted.is_some(), compiled, place)?;
             let place = place.key("secret");
-            let material = secret::secret(compiler, written, compiled.encoding, &place)?;
+            let (material, text) = secret::with_text(compiler, written, compiled.encoding, &place)?;
+            compiler.keep_written(site, id, text.expose());
             let who = format!("site {site}, key {name}");
             secret::warn_if_weak(compiler, &who, &material, &compiled.family);
             match Key::secret(name, algorithm, &material) {
@@ -107,7 +108,11 @@ fn key(
                 }
             }
         }
-        (None, Some(written)) => public(compiler, name, wanted, written, compiled, place)?,
+        (None, Some(written)) => {
+            let (key, pem) = public(compiler, name, wanted, written, compiled, place)?;
+            compiler.keep_written(site, id, &pem);
+            key
+        }
         (Some(_), Some(_)) => {
             compiler
                 .report
@@ -137,7 +142,7 @@ fn public(
     written: &raw::PublicKey,
     compiled: &Compiled,
     place: &Place,
-) -> Option<Key> {
+) -> Option<(Key, Vec<u8>)> {
     let place_of_key = place.key("public_key");
     if matches!(compiled.dialect.mechanism, Mechanism::Hmac(_)) {
         compiler
@@ -165,7 +170,7 @@ fn public(
     match Key::public_pem(id, wanted, &pem) {
         Ok(key) => {
             check_allowed(compiler, key.algorithm(), wanted.is_some(), compiled, place)?;
-            Some(key)
+            Some((key, pem))
         }
         Err(error) => {
             compiler

@@ -20,6 +20,7 @@ mod upstream;
 
 pub use dialect::compile_builtin;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
@@ -29,7 +30,9 @@ use super::place::Place;
 use super::raw;
 use super::report::Report;
 use crate::clock::UnixTime;
+use crate::dialect::diagnosis::Written;
 use crate::plan::{Address, ErrorStyle, Plan};
+use crate::secret::Secret;
 
 /// What an empty or headless file is told.
 pub const START: &str = "start from this:
@@ -45,9 +48,22 @@ struct Compiler<'c, 'r> {
     now: UnixTime,
     report: &'c mut Report<'r>,
     watched: Vec<PathBuf>,
+    /// Keys as they were written, where somebody asks for them: a running gateway keeps none.
+    written: Option<WrittenKeys>,
 }
 
+/// Keys as they were written, by the name of their site.
+pub type WrittenKeys = HashMap<String, Vec<Written>>;
+
 impl Compiler<'_, '_> {
+    /// Keeps a key as it was written, where that is asked for.
+    fn keep_written(&mut self, site: &str, key: Option<&str>, text: &[u8]) {
+        if let (Some(all), Some(key)) = (&mut self.written, key) {
+            let written = Written { key: key.into(), text: Secret::new(text.to_vec()) };
+            all.entry(site.to_owned()).or_default().push(written);
+        }
+    }
+
     fn path(&self, named: &str) -> PathBuf {
         self.folder.join(named)
     }
@@ -72,18 +88,20 @@ pub fn probes(path: &Path, raw: &raw::Config, report: &mut Report<'_>) -> Option
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let options = Options { secrets: false };
     let watched = Vec::new();
-    let mut compiler = Compiler { folder, options, now: UnixTime::now(), report, watched };
+    let mut compiler = Compiler { folder, options, now: UnixTime::now(), report, watched, written: None };
     listener::probes(&mut compiler, raw)
 }
 
-/// Compiles the whole file. `value` is the tree that `raw` was read from.
+/// Compiles the whole file. `value` is the tree that `raw` was read from. With
+/// `keep_written` the keys' texts come beside the Plan.
 pub fn plan(
     path: &Path,
     options: &Options,
     raw: &raw::Config,
     value: &Value,
     report: &mut Report<'_>,
-) -> Option<Plan> {
+    keep_written: bool,
+) -> Option<(Plan, WrittenKeys)> {
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let mut compiler = Compiler {
         folder,
@@ -91,6 +109,7 @@ pub fn plan(
         now: UnixTime::now(),
         report,
         watched: vec![path.to_path_buf()],
+        written: keep_written.then(WrittenKeys::new),
     };
     let root = Place::root();
 
@@ -129,8 +148,8 @@ pub fn plan(
         sites.extend(site::site(&mut compiler, &mut dialects, index, name, raw, &surroundings));
     }
 
-    let Compiler { watched, report, .. } = compiler;
-    Some(Plan {
+    let Compiler { watched, report, written, .. } = compiler;
+    let plan = Plan {
         generation: 0,
         sites,
         hosts: hosts.finish(),
@@ -143,7 +162,8 @@ pub fn plan(
         process: process?,
         warnings: std::mem::take(&mut report.warnings),
         watched,
-    })
+    };
+    Some((plan, written.unwrap_or_default()))
 }
 
 fn version(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) {

@@ -12,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw::{self, SecretEncoding};
+use crate::dialect::sample;
 use crate::secret::Secret;
 
 /// A larger file holds no secret.
@@ -24,35 +25,6 @@ const ADMIN_TOKEN: usize = 16;
 
 const FORMS: &str = "{ file: PATH }, { env: NAME } or { value: TEXT }";
 
-/// What samples and tutorials put where the secret should be, in lower case.
-const SAMPLES: [&str; 25] = [
-    "a-string-secret-at-least-256-bits-long",
-    "change-me",
-    "change_me",
-    "changeit",
-    "changeme",
-    "example",
-    "my-secret",
-    "mysecret",
-    "password",
-    "replace-me",
-    "replaceme",
-    "secret",
-    "secret-key",
-    "secret_key",
-    "shared-secret",
-    "shared_secret",
-    "todo",
-    "your-256-bit-secret",
-    "your-384-bit-secret",
-    "your-512-bit-secret",
-    "your-secret",
-    "your-secret-key",
-    "your-securely-stored-jwt-secret",
-    "your_secret",
-    "your_secret_key",
-];
-
 /// Reads one secret. `None` when it is unusable (reported), or not to be read.
 pub fn secret(
     compiler: &mut Compiler<'_, '_>,
@@ -60,6 +32,16 @@ pub fn secret(
     default: SecretEncoding,
     place: &Place,
 ) -> Option<Secret> {
+    with_text(compiler, raw, default, place).map(|(secret, _)| secret)
+}
+
+/// [`secret`], and the text that it was decoded from.
+pub fn with_text(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::Secret,
+    default: SecretEncoding,
+    place: &Place,
+) -> Option<(Secret, Secret)> {
     let written = [raw.file.is_some(), raw.env.is_some(), raw.value.is_some()];
     if written.iter().filter(|written| **written).count() != 1 {
         if written.contains(&true) {
@@ -100,7 +82,7 @@ pub fn secret(
         compiler.report.value(&place, "an empty secret").hint("`countersign keygen` makes one");
         return None;
     }
-    Some(secret)
+    Some((secret, Secret::new(bytes)))
 }
 
 /// An admin token that can be guessed opens everything.
@@ -229,7 +211,7 @@ fn from_environment(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) 
 /// Why these bytes are no secret, although somebody wrote them where one belongs.
 fn sample(bytes: &[u8]) -> Option<&'static str> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
-    if SAMPLES.contains(&text.to_lowercase().as_str()) {
+    if sample::SECRETS.contains(&text.to_lowercase().as_str()) {
         return Some("a secret from a tutorial: everybody knows it");
     }
     let forms = [("#{", "}"), ("${", "}"), ("{{", "}}"), ("<", ">"), ("%", "%")];

@@ -227,6 +227,7 @@ pub fn compile_builtin(name: &str) -> Result<Compiled, String> {
         now: crate::clock::UnixTime::from_secs(0),
         report: &mut report,
         watched: Vec::new(),
+        written: None,
     };
     let compiled = compile(&mut compiler, name, name.to_owned(), &raw, &Place::root());
     let problems = report.into_problems();

@@ -1,0 +1,30 @@
+//! Secrets that everybody knows, because a tutorial shows them.
+
+/// What samples and tutorials put where the secret should be, in lower case.
+pub const SECRETS: [&str; 25] = [
+    "a-string-secret-at-least-256-bits-long",
+    "change-me",
+    "change_me",
+    "changeit",
+    "changeme",
+    "example",
+    "my-secret",
+    "mysecret",
+    "password",
+    "replace-me",
+    "replaceme",
+    "secret",
+    "secret-key",
+    "secret_key",
+    "shared-secret",
+    "shared_secret",
+    "todo",
+    "your-256-bit-secret",
+    "your-384-bit-secret",
+    "your-512-bit-secret",
+    "your-secret",
+    "your-secret-key",
+    "your-securely-stored-jwt-secret",
+    "your_secret",
+    "your_secret_key",
+];
