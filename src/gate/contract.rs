@@ -24,26 +24,34 @@ pub const MAX_CLAIMED: usize = 2 * 1024;
 pub const MAX_TOTAL: usize = 12 * 1024;
 
 macro_rules! names {
-    ($($constant:ident $name:literal,)*) => {
-        $(#[doc = concat!("`", $name, "`")]
+    ($($constant:ident $name:literal $spelled:literal,)*) => {
+        $(#[doc = concat!("`", $spelled, "`")]
         pub static $constant: HeaderName = HeaderName::from_static($name);)*
+
+        /// Every name that is injected, and its spelling in HTTP/1.x.
+        pub const SPELLINGS: &[(&str, &str)] = &[$(($name, $spelled),)*];
+
+        /// The spelling of a name that is injected.
+        pub fn spelling(name: &str) -> Option<&'static str> {
+            match name { $($name => Some($spelled),)* _ => None }
+        }
     };
 }
 
 names! {
-    STATUS "countersign-status",
-    REASON "countersign-reason",
-    SITE "countersign-site",
-    DIALECT "countersign-dialect",
-    ID "countersign-id",
-    NAME "countersign-name",
-    EMAIL "countersign-email",
-    ATTRIBUTES "countersign-attributes",
-    CLAIMED "countersign-claimed",
-    KEY "countersign-key",
-    EXPIRES "countersign-expires",
-    REQUEST_ID "countersign-request-id",
-    OMITTED "countersign-omitted",
+    STATUS "countersign-status" "Countersign-Status",
+    REASON "countersign-reason" "Countersign-Reason",
+    SITE "countersign-site" "Countersign-Site",
+    DIALECT "countersign-dialect" "Countersign-Dialect",
+    ID "countersign-id" "Countersign-Id",
+    NAME "countersign-name" "Countersign-Name",
+    EMAIL "countersign-email" "Countersign-Email",
+    ATTRIBUTES "countersign-attributes" "Countersign-Attributes",
+    CLAIMED "countersign-claimed" "Countersign-Claimed",
+    KEY "countersign-key" "Countersign-Key",
+    EXPIRES "countersign-expires" "Countersign-Expires",
+    REQUEST_ID "countersign-request-id" "Countersign-Request-Id",
+    OMITTED "countersign-omitted" "Countersign-Omitted",
 }
 
 /// Whether two header names are one to a careless reader: case does not count, nor which

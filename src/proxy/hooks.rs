@@ -24,6 +24,7 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::journey::{Journey, Step, Trace};
+use super::spelling::spelled;
 use super::{head, wire};
 use crate::drain::{Drain, Phase};
 use crate::gate::{Edits, Fault, Peer, Refusal, RequestView, contract};
@@ -372,10 +373,10 @@ fn apply(edits: &Edits, upstream: &mut RequestHeader) -> Result<()> {
         upstream.remove_header(name);
     }
     for (name, value) in &edits.set {
-        upstream.insert_header(wire::spelled(name), value)?;
+        upstream.insert_header(spelled(name), value)?;
     }
     for (name, value) in &edits.append {
-        upstream.append_header(wire::spelled(name), value)?;
+        upstream.append_header(spelled(name), value)?;
     }
     if let Some(target) = &edits.target {
         upstream.set_raw_path(target.as_bytes())?;
@@ -414,7 +415,7 @@ async fn write_error(session: &mut Session, reply: &Reply) -> Result<()> {
 fn response_header(reply: &Reply) -> Result<ResponseHeader> {
     let mut header = ResponseHeader::build(reply.status, Some(reply.headers.len()))?;
     for (name, value) in &reply.headers {
-        header.append_header(wire::spelled(name), value)?;
+        header.append_header(spelled(name), value)?;
     }
     Ok(header)
 }

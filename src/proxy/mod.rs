@@ -6,6 +6,7 @@ pub mod head;
 pub mod hooks;
 pub mod journey;
 mod relay;
+mod spelling;
 pub mod tunnel;
 mod wire;
 

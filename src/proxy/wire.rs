@@ -4,13 +4,14 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::spelling::spelled;
 use crate::refusal::Reply;
 
 /// A backend's answer head may be this large.
@@ -88,18 +89,6 @@ fn put_field(bytes: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
     bytes.put_slice(b": ");
     bytes.put_slice(value.as_bytes());
     bytes.put_slice(b"\r\n");
-}
-
-/// A field's name in Canonical-Case, the spelling that people and old software expect in
-/// HTTP/1.x.
-pub fn spelled(name: &HeaderName) -> Bytes {
-    let mut start = true;
-    let letters = name.as_str().bytes().map(|byte| {
-        let letter = if start { byte.to_ascii_uppercase() } else { byte };
-        start = byte == b'-';
-        letter
-    });
-    letters.collect::<Vec<u8>>().into()
 }
 
 /// Reads the final answer's head (informational ones are skipped); what was read beyond it

@@ -88,7 +88,8 @@ pub fn probes(path: &Path, raw: &raw::Config, report: &mut Report<'_>) -> Option
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let options = Options { secrets: false };
     let watched = Vec::new();
-    let mut compiler = Compiler { folder, options, now: UnixTime::now(), report, watched, written: None };
+    let mut compiler =
+        Compiler { folder, options, now: UnixTime::now(), report, watched, written: None };
     listener::probes(&mut compiler, raw)
 }
 
