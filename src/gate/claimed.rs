@@ -224,15 +224,15 @@ enum Reach {
 }
 
 /// How a parameter's name relates to a field (a name, or a JSON pointer), if it does: to a
-/// strict reader, or else to one that ignores case, to PHP, or to one that takes `a.b` for
-/// `a[b]`.
+/// strict reader, or else to one that ignores case and outer space, to PHP, or to one that
+/// takes `a.b` for `a[b]`.
 fn reach(field: &str, name: &str) -> Option<Reach> {
     if let Some(reach) = read_as(field, name, |one, other| one == other) {
         return Some(reach);
     }
     let carelessly = |name: &str| read_as(field, name, str::eq_ignore_ascii_case);
     let odd = name.contains(['.', ' ', '\0', '[']);
-    let reach = carelessly(name)
+    let reach = carelessly(name.trim())
         .or_else(|| odd.then(|| carelessly(&as_php_reads(name)))?)
         .or_else(|| odd.then(|| carelessly(&dots_as_brackets(name)))?)?;
     // What only some take for the field itself is never what was proven.
@@ -397,6 +397,7 @@ mod tests {
             ("user_id%00z=x", "", r#"{"user_id":"x"}"#),
             ("user_id[=x&user_id[y=z", "", r#"{"user_id":"x"}"#),
             ("user[id=x", "", r#"{"user_id":"x"}"#),
+            ("user_id%09=x", "", r#"{"user_id":"x"}"#),
             ("user%5Bid=x", "", r#"{"user_id":"x"}"#),
             ("user[id.z=x&user[id]=y", "user[id.z=x&user[id]=y", ""),
             ("User_ID=x&NAME[]=y", "", r#"{"user_id":"x","name":"y"}"#),

@@ -85,10 +85,13 @@ struct Reading<'p> {
     decoded: u8,
 }
 
+/// A way to read a path; none where it changes nothing.
+type Habit = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// The path as it came and after every sequence of a lenient backend's habits; none if
 /// there are too many to be looked at.
 fn readings(raw: &[u8]) -> Option<Vec<Reading<'_>>> {
-    const HABITS: [fn(&[u8]) -> Option<Vec<u8>>; 5] =
+    const HABITS: [Habit; 5] =
         [with_slashes, without_parameters, joined, resolved, resolved_by_url];
     let mut readings = vec![Reading { path: Cow::Borrowed(raw), decoded: 0 }];
     let mut next = 0;
@@ -109,8 +112,6 @@ fn readings(raw: &[u8]) -> Option<Vec<Reading<'_>>> {
     }
     Some(readings)
 }
-
-// Each habit yields nothing where it changes nothing.
 
 fn decoded(path: &[u8]) -> Option<Vec<u8>> {
     match Cow::from(percent_encoding::percent_decode(path)) {

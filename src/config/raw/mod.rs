@@ -54,7 +54,7 @@ pub struct Config {
     pub drain: Option<Drain>,
     /// What the access log holds.
     pub log: Option<Log>,
-    /// One entry a chat backend; the name is `[a-z0-9-]{1,63}`.
+    /// One entry a chat backend; the name is `[a-z0-9-]{1,63}`, but not `none`.
     #[schemars(required)]
     pub sites: Option<Named<Site>>,
     /// Dialects of your own.
