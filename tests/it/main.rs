@@ -34,4 +34,5 @@ mod semantics;
 mod spoofing;
 mod support;
 mod tunnel;
+mod vendors;
 mod websocket;
