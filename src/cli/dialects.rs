@@ -9,6 +9,7 @@ use super::check::print;
 use super::exit;
 use crate::config::{Builtin, builtin_dialect};
 use crate::dialect::builtin::{BUILTIN, builtin};
+use crate::dialect::{Algorithm, Mechanism};
 
 /// How `docs/dialects.md` begins.
 const OPENING: &str = "\
@@ -23,7 +24,8 @@ What holds for all of them:
 
 - A token's `alg` must be that of the key, which is pinned. Tokens with `crit`, `zip` or keys
   of their own, with members named twice, or with base64 that could be written in another
-  way, are refused. Times are JSON integers of seconds.
+  way, are refused. Times are JSON integers of seconds. Where a vendor names no leeway, a
+  minute is allowed for clocks that differ; a site's `leeway` changes that.
 - Ids are 1 to 256 bytes without control characters, and unfilled templates such as
   `{user_id}` or `null` are no ids.
 - All places that a page names are read: the same value twice is one credential, two
@@ -80,10 +82,13 @@ pub fn documentation() -> String {
     format!("{OPENING}\n| dialect | whose | proof |\n|---|---|---|\n{rows}{pages}")
 }
 
-fn proof(builtin: &Builtin) -> &'static str {
-    match builtin.dialect.scheme() {
-        "jwt" => "token",
-        _ => "hash",
+fn proof(builtin: &Builtin) -> String {
+    match &builtin.dialect.mechanism {
+        Mechanism::Jwt(rules) if rules.algorithms == Algorithm::ALL => "token".to_owned(),
+        Mechanism::Jwt(rules) => rules::algorithms(rules) + " token",
+        Mechanism::Hmac(rules) => {
+            format!("hash of `{}`", rules::message(rules)).replace('|', "\\|")
+        }
     }
 }
 

@@ -36,4 +36,5 @@ mod semantics;
 mod spoofing;
 mod support;
 mod tunnel;
+mod vendors;
 mod websocket;

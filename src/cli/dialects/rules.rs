@@ -11,10 +11,9 @@ const RULES: [&str; 2] = ["what", "rule"];
 
 /// The rules for a token.
 pub fn token(rules: &JwtRules) -> Vec<Block> {
-    let algorithms: Vec<&str> = rules.algorithms.iter().map(|algorithm| algorithm.name()).collect();
     let mut rows = vec![
         ["Form".to_owned(), size(rules)],
-        ["Algorithm".to_owned(), format!("{}, as the key is pinned", algorithms.join(", "))],
+        ["Algorithm".to_owned(), format!("{}, as the key is pinned", algorithms(rules))],
         ["Key".to_owned(), key(&rules.key)],
     ];
     if !rules.required_header.is_empty() {
@@ -34,10 +33,18 @@ pub fn token(rules: &JwtRules) -> Vec<Block> {
             rows.push([what.to_owned(), listed(&claims)]);
         }
     }
-    rows.push(["Audience".to_owned(), audience(claims.audience).to_owned()]);
+    if rules.key != KeySelection::Claim("aud".to_owned()) {
+        rows.push(["Audience".to_owned(), audience(claims.audience).to_owned()]);
+    }
     rows.push(["Clocks".to_owned(), clocks(rules)]);
     rows.push(["Lifetime".to_owned(), lifetime(rules)]);
     vec![Block::Table(RULES, rows)]
+}
+
+/// `HS256, RS256`.
+pub fn algorithms(rules: &JwtRules) -> String {
+    let names: Vec<&str> = rules.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    names.join(", ")
 }
 
 fn size(rules: &JwtRules) -> String {
@@ -122,7 +129,6 @@ fn kind_word(kind: &ClaimType) -> String {
 
 /// The rules for a hash.
 pub fn hash(rules: &HmacRules, key_encoding: &str) -> Vec<Block> {
-    let message: String = rules.message.iter().map(message_piece).collect();
     let function = match rules.hash {
         HashFunction::Sha256 => "HMAC-SHA256",
         HashFunction::Sha512 => "HMAC-SHA512",
@@ -141,12 +147,17 @@ pub fn hash(rules: &HmacRules, key_encoding: &str) -> Vec<Block> {
     vec![Block::Table(
         RULES,
         vec![
-            row("Hash", format!("{function} over `{message}`")),
+            row("Hash", format!("{function} over `{}`", message(rules))),
             row("Key", format!("{key}; all of the site's keys are tried")),
             row("Form", format!("{written}; anything else is `malformed`")),
             row("Lifetime", "a hash has no time: it proves for as long as its key does".to_owned()),
         ],
     )]
+}
+
+/// The message as a dialect's file writes it.
+pub fn message(rules: &HmacRules) -> String {
+    rules.message.iter().map(message_piece).collect()
 }
 
 fn message_piece(piece: &MessagePiece) -> String {

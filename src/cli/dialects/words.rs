@@ -5,8 +5,8 @@ use super::page::{Block, Page};
 use super::rules;
 use crate::config::Builtin;
 use crate::dialect::{
-    Attributes, AudienceRule, Carrier, Dialect, HashField, HmacRules, Mechanism, MessagePiece,
-    Names, Pattern, Piece, Pointer, Source,
+    Attributes, AudienceRule, Carrier, Dialect, HashField, HmacRules, KeySelection, Mechanism,
+    MessagePiece, Names, Pattern, Piece, Pointer, Source,
 };
 
 const HEADERS: [&str; 2] = ["header", "taken from"];
@@ -87,7 +87,10 @@ fn parts(names: &Names) -> String {
     let beside = [(&names.id, "id"), (&names.email, "email"), (&names.name, "name")];
     let beside: Vec<String> = beside
         .into_iter()
-        .filter_map(|(name, what)| Some(format!("`{}` (the {what})", name.as_ref()?)))
+        .filter_map(|(name, what)| match name.as_ref()? {
+            name if name == what => Some(format!("`{name}`")),
+            name => Some(format!("`{name}` (the {what})")),
+        })
         .collect();
     match beside.as_slice() {
         [] => format!("`{}`", names.proof),
@@ -145,7 +148,9 @@ fn proven(dialect: &Dialect) -> Vec<[String; 2]> {
             let mut rows = vec![row("Id", id.to_owned())];
             for (header, field) in [("Name", HashField::Name), ("Email", HashField::Email)] {
                 if covered.contains(&field) {
-                    rows.push(row(header, format!("the {}", rules::field_word(field))));
+                    let alone = !rules.message.contains(&MessagePiece::Field(vec![field]));
+                    let limits = if alone { ", where it is what was hashed" } else { "" };
+                    rows.push(row(header, format!("the {}{limits}", rules::field_word(field))));
                 }
             }
             rows
@@ -206,21 +211,30 @@ fn claimed(dialect: &Dialect) -> Vec<Block> {
 }
 
 fn site(dialect: &Dialect) -> Block {
-    let (mut audience, mut key) = ("", "{ id: k1, secret: { file: keys/k1.secret } }");
+    let mut lines = vec![
+        "sites:".to_owned(),
+        "  support:".to_owned(),
+        "    upstream: http://127.0.0.1:3000".to_owned(),
+        format!("    dialect: {}", dialect.name),
+    ];
+    let mut key = "secret: { file: keys/k1.secret }";
+    let mut id = String::new();
     if let Mechanism::Jwt(rules) = &dialect.mechanism {
         if rules.claims.audience == AudienceRule::Sub {
-            audience = "    audience: 0b1c2d3e-0000-4000-8000-000000000000\n";
+            lines.push("    audience: 0b1c2d3e-0000-4000-8000-000000000000".to_owned());
         }
         if !rules.algorithms.iter().any(|algorithm| algorithm.is_symmetric()) {
-            key = "{ id: k1, public_key: { file: keys/k1.pem } }";
+            key = "public_key: { file: keys/k1.pem }";
         }
+        id = match &rules.key {
+            KeySelection::Kid => " # the id is the token's `kid`".to_owned(),
+            KeySelection::Claim(claim) => format!(" # the id is what `{claim}` ends in"),
+            _ => id,
+        };
     }
-    let yaml = format!(
-        "sites:\n  support:\n    upstream: http://127.0.0.1:3000\n    dialect: {}\n{audience}    \
-         keys:\n      - {key}\n",
-        dialect.name
-    );
-    Block::Code("yaml", yaml)
+    lines.push("    keys:".to_owned());
+    lines.push(format!("      - {{ id: k1, {key} }}{id}"));
+    Block::Code("yaml", lines.join("\n"))
 }
 
 /// The claims that a value is taken from.

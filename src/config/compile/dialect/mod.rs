@@ -109,8 +109,14 @@ impl<'v> Dialects<'v> {
             return;
         }
         let names = self.names();
-        let near =
-            nearest(name, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        // A vendor with several products is known by the first word of each.
+        let of_vendor = |known: &&str| known.strip_prefix(name).is_some_and(|s| s.starts_with('-'));
+        let mut meant: Vec<String> =
+            names.iter().copied().filter(of_vendor).map(|known| format!("`{known}`")).collect();
+        if meant.is_empty() {
+            meant.extend(nearest(name, names.iter().copied()).map(|near| format!("`{near}`")));
+        }
+        let near = (!meant.is_empty()).then(|| format!("did you mean {}?", meant.join(" or ")));
         let problem = compiler.report.value(place, format!("there is no dialect `{name}`"));
         problem.expected(names.join(", "));
         problem.hint = near;
