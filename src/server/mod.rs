@@ -19,6 +19,7 @@ use crate::proxy::{Gate, Proxy};
 use crate::reload::{self, Current, Loader, Trigger};
 use crate::server::front::Front;
 use crate::server::listen::{Accepted, BindError, Bound};
+use crate::server::signals::Signals;
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
 
@@ -92,6 +93,7 @@ async fn run(
     threads: usize,
     runtime: tokio::runtime::Handle,
 ) -> bool {
+    let mut signals = Signals::listen();
     let upstreams = Upstreams::new(runtime);
     upstreams.adopt(&current.load().plan);
     let drain = Drain::new();
@@ -118,14 +120,14 @@ async fn run(
     let stop_watching = drain.pingora();
     tokio::spawn(reload::watch(current.clone(), stop_watching));
     tokio::spawn(keep_readiness(current.clone(), upstreams, readiness.clone(), drain.clone()));
-    let quick = signals::until_asked_to_stop(|| reload_quietly(&current)).await;
+    let quick = signals.until_asked_to_stop(|| reload_quietly(&current)).await;
     readiness.set_draining(true);
     let settings = current.load().plan.drain;
     let delay = if quick { Duration::ZERO } else { settings.delay };
     tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
     tokio::select! {
         clean = drain.run(settings, delay) => clean,
-        () = signals::asked_again() => false,
+        () = signals.asked_again() => false,
     }
 }
 

@@ -317,3 +317,16 @@ async fn a_thousand_idle_websockets_and_two_hundred_reloads_keep_two_plans_alive
     let live = gateway.metrics().await.sum("countersign_live_connections", &[]);
     assert_eq!(live, 1000.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_while_it_starts_does_not_end_it() {
+    // A name that does not resolve holds the public listener back for two seconds.
+    let site = dialect("jwt").site("chat", "chat.test", "http://no-such-host.invalid:1", "prefer");
+    let gateway =
+        Setup::new(site).top("drain: { delay: 0s }").start_until("\"message\":\"admin\"").await;
+    gateway.signal("HUP");
+    gateway.log_line("\"trigger\":\"sighup\"").await;
+    let mut gateway = gateway;
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended(Duration::from_secs(10)).await.code(), Some(0), "a drain, no death");
+}

@@ -83,6 +83,19 @@ impl Setup {
 
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Gateway {
+        let mut gateway = self.spawn();
+        gateway.become_ready().await;
+        gateway
+    }
+
+    /// Starts it and waits until its log holds a text.
+    pub async fn start_until(self, text: &str) -> Gateway {
+        let gateway = self.spawn();
+        gateway.log_line(text).await;
+        gateway
+    }
+
+    fn spawn(self) -> Gateway {
         super::raise_open_files();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (address, admin) = (ports::free(), ports::free());
@@ -113,9 +126,7 @@ impl Setup {
                 line.clear();
             }
         });
-        let mut gateway = Gateway { child, address, admin, folder, log };
-        gateway.become_ready().await;
-        gateway
+        Gateway { child, address, admin, folder, log }
     }
 
     fn config(&self, address: SocketAddr, admin: SocketAddr) -> String {
