@@ -162,9 +162,10 @@ fn mistyped(name: &str, value: &Value, wanted: &ClaimType) -> Option<Hint> {
         (ClaimType::Strings | ClaimType::Object, value) if !value.is_object() => {
             Some(Hint::new("claim_type", format!("`{name}` must be an object")))
         }
-        (ClaimType::Exactly(due), value) if value.as_str() != Some(due) => {
-            Some(Hint::new("claim_value", format!("`{name}` must be \"{due}\"")))
-        }
+        (ClaimType::Exactly(due), value) if value.as_str() != Some(due) => Some(Hint::new(
+            "claim_value",
+            format!("`{name}` is {}; exactly \"{due}\" is due", shown_value(value)),
+        )),
         (ClaimType::Boolean, Value::String(_)) => Some(Hint::new(
             "claim_type",
             format!("`{name}` must be true or false, without quotation marks"),
