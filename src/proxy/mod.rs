@@ -23,6 +23,7 @@ use pingora::{Error, Result};
 
 pub use hooks::Gate;
 pub use journey::Journey;
+pub use wire::close_lingering;
 
 /// Idle backend connections kept per worker thread.
 const POOL_SIZE: usize = 128;

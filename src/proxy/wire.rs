@@ -18,9 +18,9 @@ use crate::refusal::Reply;
 const LARGEST_ANSWER_HEAD: usize = 64 * 1024;
 /// More fields than this in an answer are not read.
 const MOST_ANSWER_HEADERS: usize = 128;
-/// How much of an unread request, and for how long, is swallowed before closing, so that
-/// the client gets to read the answer (RFC 9112 §9.6).
-const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(1));
+/// For how long in all, and without a byte, an unread request is swallowed before closing,
+/// so that the client gets to read the answer (RFC 9112 §9.6).
+const LINGER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
 
 /// A backend's answer head.
 #[derive(Debug)]
@@ -57,8 +57,13 @@ pub async fn answer_and_close(mut stream: Stream, reply: &Reply) {
 /// unread bytes would reset the connection and take the answer with it.
 pub async fn close_lingering(mut stream: Stream) {
     let _ = AsyncWriteExt::shutdown(&mut stream).await;
-    let mut rest = (&mut stream).take(LINGER.0 as u64);
-    let _ = timeout(LINGER.1, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    let swallow = async {
+        let mut scratch = BytesMut::with_capacity(8192);
+        while let Ok(Ok(1..)) = timeout(LINGER.1, stream.read_buf(&mut scratch)).await {
+            scratch.clear();
+        }
+    };
+    let _ = timeout(LINGER.0, swallow).await;
 }
 
 /// A request head in HTTP/1.1's form.

@@ -5,7 +5,9 @@
 //! (RFC 9112 §9.3.2), every head is read by our own strict reader, and two readers that
 //! disagree about where a body ends cannot make a second request of it.
 //!
-//! A client that takes not one byte of its answer for a while is let go.
+//! A client that takes not one byte of its answer for a while is let go. When Pingora is
+//! done with a connection, it comes back through [`Remains`]: closing one with unread bytes
+//! would reset it and take the answer with it.
 
 use std::fmt;
 use std::future::Future;
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use parking_lot::Mutex;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
@@ -29,6 +32,17 @@ use tokio::time::Sleep;
 use super::chunks::Chunks;
 use crate::proxy::head::Framing;
 
+/// Where a connection that ends is left, unless its client has ended it.
+#[derive(Clone, Debug, Default)]
+pub struct Remains(Arc<Mutex<Option<Stream>>>);
+
+impl Remains {
+    /// What was left.
+    pub fn take(&self) -> Option<Stream> {
+        self.0.lock().take()
+    }
+}
+
 /// A client's connection, of which one request at a time can be read.
 pub struct Bounded {
     stream: Stream,
@@ -38,6 +52,9 @@ pub struct Bounded {
     patience: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// The client has closed, or the connection is broken.
+    ended: bool,
+    remains: Remains,
 }
 
 /// What may be read now.
@@ -75,9 +92,9 @@ impl Open {
 impl Bounded {
     /// A connection of which nothing can be read yet. A write that makes no progress for
     /// `patience` fails.
-    pub fn new(stream: Stream, patience: Duration) -> Self {
+    pub fn new(stream: Stream, patience: Duration, remains: Remains) -> Self {
         let (buffer, open) = (BytesMut::new(), Open::Length(0));
-        Self { stream, buffer, open, patience, stalled: None }
+        Self { stream, buffer, open, patience, stalled: None, ended: false, remains }
     }
 
     /// What has been received and is not read yet: the next request.
@@ -120,8 +137,13 @@ impl Bounded {
     }
 
     /// The bare connection, and what was received of it.
-    pub fn into_parts(self) -> (Stream, BytesMut) {
-        (self.stream, self.buffer)
+    pub fn into_parts(mut self) -> (Stream, BytesMut) {
+        (self.take_stream(), std::mem::take(&mut self.buffer))
+    }
+
+    fn take_stream(&mut self) -> Stream {
+        self.ended = true;
+        std::mem::replace(&mut self.stream, Box::new(io::Cursor::new(Vec::new())))
     }
 
     /// Behind the request: waits for the client to close, and keeps what comes instead.
@@ -130,10 +152,16 @@ impl Bounded {
             // Its turn comes; nothing wakes a reader before that.
             return Poll::Pending;
         }
-        match ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(context))? {
+        let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(context));
+        match self.noting_the_end(read)? {
             0 => Poll::Ready(Ok(())),
             _ => Poll::Pending,
         }
+    }
+
+    fn noting_the_end(&mut self, read: io::Result<usize>) -> io::Result<usize> {
+        self.ended |= matches!(read, Ok(0) | Err(_));
+        read
     }
 
     /// Gives up on a client that has long taken nothing.
@@ -142,13 +170,15 @@ impl Bounded {
         context: &mut Context<'_>,
         wrote: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if wrote.is_ready() {
+        if let Poll::Ready(result) = &wrote {
             self.stalled = None;
+            self.ended |= result.is_err();
             return wrote;
         }
         let patience = self.patience;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(stalled.as_mut().poll(context));
+        self.ended = true;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -170,7 +200,8 @@ impl AsyncRead for Bounded {
             return Poll::Ready(Ok(()));
         }
         let before = out.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, out))?;
+        let read = ready!(Pin::new(&mut this.stream).poll_read(context, out));
+        this.noting_the_end(read.map(|()| out.filled().len() - before))?;
         let fresh = out.filled().get(before..).unwrap_or_default();
         let mine = this.open.take(fresh)?;
         this.buffer.extend_from_slice(fresh.get(mine..).unwrap_or_default());
@@ -209,6 +240,15 @@ impl AsyncWrite for Bounded {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        if !self.ended {
+            let stream = self.take_stream();
+            *self.remains.0.lock() = Some(stream);
+        }
     }
 }
 
@@ -291,7 +331,7 @@ mod tests {
     async fn with(bytes: &[u8]) -> (Bounded, tokio::io::DuplexStream) {
         let (mut client, server) = duplex(4096);
         client.write_all(bytes).await.unwrap();
-        (Bounded::new(Box::new(server), Duration::from_secs(60)), client)
+        (Bounded::new(Box::new(server), Duration::from_secs(60), Remains::default()), client)
     }
 
     async fn read(bounded: &mut Bounded) -> Vec<u8> {
@@ -340,6 +380,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_its_client_has_not_closed_is_left_behind() {
+        for client_closes in [false, true] {
+            let (client, server) = duplex(64);
+            let remains = Remains::default();
+            let stream = Box::new(server);
+            let mut bounded = Bounded::new(stream, Duration::from_secs(60), remains.clone());
+            if client_closes {
+                drop(client);
+                assert_eq!(bounded.read(&mut [0; 9]).await.unwrap(), 0);
+            }
+            drop(bounded);
+            assert_eq!(remains.take().is_none(), client_closes);
+        }
+    }
+
+    #[tokio::test]
     async fn a_broken_chunk_is_an_error_and_no_end() {
         let (mut bounded, _client) = with(b"HEAD5\nhello").await;
         bounded.receive().await.unwrap();
@@ -352,7 +408,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_let_go_and_a_slow_one_is_not() {
         let (client, server) = duplex(16);
-        let mut bounded = Bounded::new(Box::new(server), Duration::from_secs(60));
+        let mut bounded =
+            Bounded::new(Box::new(server), Duration::from_secs(60), Remains::default());
         let begun = tokio::time::Instant::now();
         let error = bounded.write_all(&[0; 100]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -360,7 +417,8 @@ mod tests {
         drop(client);
 
         let (mut client, server) = duplex(16);
-        let mut bounded = Bounded::new(Box::new(server), Duration::from_secs(60));
+        let mut bounded =
+            Bounded::new(Box::new(server), Duration::from_secs(60), Remains::default());
         let slow = tokio::spawn(async move {
             for _ in 0..6 {
                 tokio::time::sleep(Duration::from_secs(50)).await;

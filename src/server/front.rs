@@ -20,8 +20,8 @@ use crate::drain::Phase;
 use crate::gate::{Fault, Refusal};
 use crate::plan::{Limits, Timeouts};
 use crate::proxy::head::{self, Framing, Kind};
-use crate::proxy::{Gate, Proxy, tunnel};
-use crate::server::bounded::Bounded;
+use crate::proxy::{Gate, Proxy, close_lingering, tunnel};
+use crate::server::bounded::{Bounded, Remains};
 use crate::server::listen::Accepted;
 
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,7 +54,8 @@ impl Front {
     pub async fn serve(&self, accepted: Accepted) {
         let Accepted { stream, peer, local_port } = accepted;
         let (timeouts, _) = self.settings();
-        let mut client = Box::new(Bounded::new(stream, timeouts.idle));
+        let remains = Remains::default();
+        let mut client = Box::new(Bounded::new(stream, timeouts.idle, remains.clone()));
         let mut deadline = Instant::now() + timeouts.head;
         if !self.first_bytes(&mut client, deadline).await {
             return;
@@ -100,7 +101,12 @@ impl Front {
             };
             client = match self.forward(client, head, &timeouts).await {
                 Some(client) => client,
-                None => return,
+                None => {
+                    if let Some(stream) = remains.take() {
+                        close_lingering(stream).await;
+                    }
+                    return;
+                }
             };
             if !self.first_bytes(&mut client, Instant::now() + timeouts.idle).await {
                 return;

@@ -161,6 +161,11 @@ impl Connection {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    /// Sends bytes to an end that should take them.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
     /// Sends a request and reads its answer.
     pub async fn exchange(&mut self, request: &Request) -> io::Result<Response> {
         self.stream.write_all(&request.bytes()).await?;
@@ -201,6 +206,21 @@ impl Connection {
         })
         .await
         .is_ok()
+    }
+
+    /// Whether the other end closes without a reset.
+    pub async fn ends_cleanly(&mut self) -> bool {
+        let mut scratch = [0; 4096];
+        let ended = tokio::time::timeout(PATIENCE, async {
+            loop {
+                match self.stream.read(&mut scratch).await {
+                    Ok(0) => break true,
+                    Ok(_) => {}
+                    Err(_) => break false,
+                }
+            }
+        });
+        ended.await.unwrap_or(false)
     }
 
     /// The bare stream, and what was read of it too early.
