@@ -33,18 +33,24 @@ pub struct Drain {
     /// Pingora's own sign: makes it answer `Connection: close` and send GOAWAY.
     stop: watch::Sender<bool>,
     open: AtomicUsize,
+    /// Listeners that may still take connections out of the kernel's queue.
+    accepting: AtomicUsize,
     emptied: Notify,
 }
 
 /// One open connection; dropping it counts it out.
 pub struct Open(Arc<Drain>);
 
+/// A listener that accepts; dropping it says that it no longer does.
+pub struct Accepting(Arc<Drain>);
+
 impl Drain {
     /// Serving.
     pub fn new() -> Arc<Self> {
         let (phase, _) = watch::channel(Phase::Serving);
         let (stop, _) = watch::channel(false);
-        Arc::new(Self { phase, stop, open: AtomicUsize::new(0), emptied: Notify::new() })
+        let (open, accepting) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { phase, stop, open, accepting, emptied: Notify::new() })
     }
 
     /// How far the shutdown has come.
@@ -70,6 +76,12 @@ impl Drain {
         Open(self.clone())
     }
 
+    /// Counts a public listener in: what it has yet to accept is waited for, too.
+    pub fn accepting(self: &Arc<Self>) -> Accepting {
+        self.accepting.fetch_add(1, Ordering::Relaxed);
+        Accepting(self.clone())
+    }
+
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.open.load(Ordering::Acquire)
@@ -89,7 +101,8 @@ impl Drain {
     async fn nothing_open(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.open_connections() == 0 {
+            // A listener opens connections before it stops: hence in this order.
+            if self.accepting.load(Ordering::Acquire) == 0 && self.open_connections() == 0 {
                 return;
             }
             emptied.await;
@@ -102,6 +115,13 @@ impl Drop for Open {
         if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.emptied.notify_waiters();
         }
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.accepting.fetch_sub(1, Ordering::AcqRel);
+        self.0.emptied.notify_waiters();
     }
 }
 
@@ -128,6 +148,28 @@ mod tests {
         drop(open);
         assert!(running.await.unwrap());
         assert_eq!(begun.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_listener_still_takes_out_of_its_queue_is_waited_for() {
+        let drain = Drain::new();
+        let accepting = drain.accepting();
+        let listener = {
+            let drain = drain.clone();
+            tokio::spawn(async move {
+                drain.reached(Phase::Closing).await;
+                // The task is late; a connection waits in the queue.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let open = drain.open();
+                drop(accepting);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                drop(open);
+            })
+        };
+        let begun = tokio::time::Instant::now();
+        assert!(drain.run(settings(Duration::from_secs(25)), Duration::ZERO).await);
+        assert_eq!(begun.elapsed().as_secs(), 2);
+        assert!(listener.is_finished());
     }
 
     #[tokio::test(start_paused = true)]

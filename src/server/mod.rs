@@ -151,6 +151,7 @@ async fn first_resolution(upstreams: &Upstreams) {
 async fn serve_public(bound: Bound, front: Arc<Front>, metrics: Arc<Metrics>) {
     let gauge = metrics.listener(&bound.address().to_string());
     let drain = front.gate.drain().clone();
+    let accepting = drain.accepting();
     bound
         .accept(drain.clone(), Phase::Closing, move |accepted: Accepted| {
             let most = front.gate.current().load().plan.limits.connections;
@@ -166,6 +167,7 @@ async fn serve_public(bound: Bound, front: Arc<Front>, metrics: Arc<Metrics>) {
             });
         })
         .await;
+    drop(accepting);
 }
 
 /// Admin and health connections: never in the way of a shutdown, served to its very end.

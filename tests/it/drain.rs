@@ -162,3 +162,38 @@ async fn a_second_signal_does_not_wait() {
     gateway.signal("TERM");
     gateway.ended(Duration::from_secs(3)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_under_way_when_the_listeners_close_ends_well() {
+    let echo = Echo::start().await;
+    let mut gateway = start(&echo, "{ delay: 200ms, spread: 0s, timeout: 10s }").await;
+    let address = gateway.address;
+    let h2 = h2c::Connection::open(address).await;
+    let streams = tokio::spawn(async move {
+        let (slow, slower) = tokio::join!(
+            h2.get("chat.test", "/slow/900", &[]),
+            h2.get("chat.test", "/slow/1500", &[]),
+        );
+        [slow.status, slower.status]
+    });
+    // An upload whose second half comes late, and a pipeline.
+    let mut uploading = gateway.connect().await;
+    let upload = Request::post("/upload", "application/octet-stream", vec![b'x'; 1000]);
+    let upload = upload.host("chat.test").bytes();
+    let (begun, rest) = upload.split_at(upload.len() - 500);
+    uploading.send(begun).await;
+    let mut pipeline = gateway.connect().await;
+    let both = [request("/slow/800").bytes(), request("/behind").bytes()].concat();
+    pipeline.send(&both).await;
+    let begun = || async { echo.received().len() >= 3 && echo.open() >= 4 };
+    crate::support::eventually("all are under way", crate::support::PATIENCE, begun).await;
+    gateway.signal("TERM");
+    let closed = || async { Connection::try_open(address).await.is_err() };
+    crate::support::eventually("listeners are closed", crate::support::PATIENCE, closed).await;
+    uploading.send(rest).await;
+    assert_eq!(uploading.response().await.expect("an answer").echoed().length, 1000);
+    assert_eq!(pipeline.response().await.expect("an answer").status, 200);
+    assert_eq!(streams.await.expect("no panic"), [200, 200]);
+    drop((uploading, pipeline));
+    assert_eq!(gateway.ended(Duration::from_secs(5)).await.code(), Some(0));
+}
