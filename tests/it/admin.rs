@@ -231,3 +231,44 @@ async fn a_request_leaves_one_line_and_its_counts() {
     let used = [("site", "chat"), ("key", "k1")];
     assert!(metrics.sum("countersign_key_last_used_timestamp_seconds", &used) > 1.7e9);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_series_is_shown_twice_whatever_has_happened() {
+    let echo = Echo::start().await;
+    let gateway = start(&echo, &with_token(), "").await;
+    for path in ["/c", "/status/500", "/status/299", "/close", "/c?access_token=a.b.c"] {
+        gateway.send(&Request::get(path).host("chat.test")).await;
+        gateway.send(&Request::get(path).host("nobody.test")).await;
+    }
+    for _ in 0..2 {
+        assert_eq!(gateway.reload().await.status, 200);
+        let text = Request::get("/metrics").host("localhost").send(gateway.admin).await.text();
+        let mut seen = std::collections::HashSet::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let series = line.rsplit_once(' ').expect("a sample").0;
+            assert!(seen.insert(series.to_owned()), "{series}");
+        }
+        for comment in text.lines().filter(|line| line.starts_with('#')) {
+            assert!(seen.insert(comment.to_owned()), "{comment}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_access_log_holds_what_it_is_told_to() {
+    let echo = Echo::start().await;
+    for (access, passed, refused) in
+        [("all", true, true), ("refusals", false, true), ("none", false, false)]
+    {
+        let gateway = start(&echo, &with_token(), &format!("log: {{ access: {access} }}")).await;
+        let good = gateway.send(&Request::get("/passed").host("chat.test")).await;
+        let bad = gateway.send(&Request::get("/refused").host("nobody.test")).await;
+        let id = |answer: &Response| answer.header("countersign-request-id").map(str::to_owned);
+        let (good, bad) = (id(&good).expect("an id"), id(&bad).expect("an id"));
+        // A line that is always written comes after them.
+        gateway.reload().await;
+        gateway.log_line("configuration reloaded").await;
+        let log = gateway.log();
+        assert_eq!((log.contains(&good), log.contains(&bad)), (passed, refused), "{access}");
+    }
+}
