@@ -38,6 +38,7 @@ impl<'a> Claims<'a> {
     }
 
     /// The claim of that name, if there is one.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&Json<'a>> {
         self.0.get(name).filter(|value| **value != Json::Null)
     }

@@ -132,6 +132,7 @@ impl<'t> Header<'t> {
         }
     }
 
+    #[inline]
     fn get(&self, name: &str) -> Option<&Json<'t>> {
         self.0.get(name).filter(|value| **value != Json::Null)
     }

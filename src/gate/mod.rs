@@ -69,12 +69,14 @@ pub struct RequestView<'a> {
 impl<'a> RequestView<'a> {
     /// The target's path.
     pub fn path(&self) -> &'a str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        let end = memchr::memchr(b'?', self.target.as_bytes());
+        end.and_then(|end| self.target.get(..end)).unwrap_or(self.target)
     }
 
     /// The target's query, without its `?`.
     pub fn query(&self) -> Option<&'a str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        let end = memchr::memchr(b'?', self.target.as_bytes())?;
+        self.target.get(end + 1..)
     }
 }
 
