@@ -53,12 +53,28 @@ pub(super) fn kind(name: &str) -> Option<Kind> {
         return None;
     }
     if KEPT.contains(&name) {
-        Some(Kind::Kept)
-    } else if KEPT.iter().any(|kept| folds_alike(kept, name)) {
-        Some(Kind::Alias)
-    } else {
-        NEVER.iter().any(|never| folds_alike(never, name)).then_some(Kind::Never)
+        return Some(Kind::Kept);
     }
+    if NEVER.contains(&name) {
+        return Some(Kind::Never);
+    }
+    if folds_to_itself(name) {
+        return None;
+    }
+    let alias = KEPT.iter().any(|kept| folds_alike(kept, name)).then_some(Kind::Alias);
+    alias.or_else(|| NEVER.iter().any(|never| folds_alike(never, name)).then_some(Kind::Never))
+}
+
+/// Whether a name is its own folded form: words joined by single hyphens. Such a name is no
+/// alias of another.
+fn folds_to_itself(name: &str) -> bool {
+    let mut previous = b'-';
+    let joined = name.bytes().all(|byte| {
+        let fits = byte.is_ascii_alphanumeric() || (byte == b'-' && previous != b'-');
+        previous = byte;
+        fits
+    });
+    joined && previous != b'-'
 }
 
 /// A trusted proxy's `X-Request-Id`: one field of 1–128 printable ASCII characters without
