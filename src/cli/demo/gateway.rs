@@ -246,7 +246,7 @@ fn configuration(addresses: &Addresses, widget: &str, state: &[State]) -> String
     );
     for (system, State { mode, key }) in SYSTEMS.iter().zip(state) {
         let System { name, dialect, parameter } = system;
-        let _ = write!(text, "  {name}:\n");
+        let _ = writeln!(text, "  {name}:");
         if *name != CATCH_ALL {
             let _ = writeln!(text, "    hosts: [{name}.localhost]");
         }
