@@ -68,3 +68,17 @@ async fn it_is_accessible_in_dark_light_and_on_a_phone() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_system_is_as_accessible_as_the_first() {
+    let (demo, chromium) = (Demo::start().await, Chromium::start().await);
+    let page = chromium.open(&demo.page, LIGHT).await;
+    page.settled().await;
+    for system in ["ringcentral", "amazon", "uchat"] {
+        page.press(&format!("#tab-{system}")).await;
+        page.settled().await;
+        page.push("drop").await;
+        page.push("claim").await;
+        inspect(&page, LIGHT, &format!("light-{system}-claim")).await;
+    }
+}

@@ -98,7 +98,7 @@ class Card {
     this.details.replaceChildren(
       ...fact("Id", verified ? id : null),
       ...Object.entries(attributes)
-        .filter(([key]) => !["name", "email", "screenname", "memberID"].includes(key))
+        .filter(([key]) => !["name", "email", "screenname", "memberID", "visit"].includes(key))
         .flatMap(([key, value]) => fact(key, text(value))),
       ...Object.entries(claimed).flatMap(([key, value]) => unproven(key, text(value))),
       ...fact("Why a guest", verified ? null : reason));

@@ -49,7 +49,7 @@ export class View {
     this.sent.replaceChildren(line(request), list(left));
     this.received.replaceChildren(
       el("p", { class: "request-line" }, `${received.method} ${received.target.split("?")[0]}`),
-      list(right.filter(({ fate }) => fate === "kept" || fate === "added").sort(ourFirst)),
+      list(right.filter(({ fate }) => fate === "kept" || fate === "added").sort(ourFirst), UNPROVEN),
       rest(right),
     );
     const { visitor } = conversation;
@@ -119,7 +119,10 @@ const FATES = {
   added: ["+", "added: "],
 };
 
-function list(rows) {
+/** Beside what reaches the backend in a body. */
+const UNPROVEN = "unproven: as the browser said it";
+
+function list(rows, beside) {
   if (!rows.length) return el("p", { class: "quiet" }, "No parameters, no headers of its own.");
   return el("ul", { class: "rows" }, rows.map(({ kind, name, value, fate }) => {
     const [symbol, words] = FATES[fate] ?? FATES.kept;
@@ -128,6 +131,7 @@ function list(rows) {
       el("span", { class: "name" }, el("span", { class: "kind" }, kind), " ", name),
       el("span", { class: "value" }, heard(": "), value),
       reading(value),
+      kind === "body" && beside ? el("span", { class: "reading" }, beside) : null,
     );
   }));
 }

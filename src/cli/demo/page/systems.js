@@ -126,8 +126,8 @@ const amazon = {
   tamper: (token) =>
     rewritten(token, { attributes: { memberID: ben.id, name: ben.name, email: ben.email } }),
   claimedInBody:
-    "What the body says is passed on unread: this backend, like the vendor’s, takes identity from " +
-    "nothing but the signature.",
+    "What the body says about you counts for nothing: this backend, like the vendor’s, takes identity " +
+    "from the signature alone.",
   room: (token) => ({ token }),
 };
 
