@@ -50,7 +50,10 @@ impl Drop for Demo {
     fn drop(&mut self) {
         // As Ctrl-C does, so that its folder goes.
         let interrupt = format!("kill -INT {}", self.child.id());
-        let _ = Command::new("sh").args(["-c", &interrupt]).status();
+        let asked = Command::new("sh").args(["-c", &interrupt]).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }
