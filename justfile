@@ -7,6 +7,10 @@ _list:
 ci:
     ./test
 
+# Gateway, example website and example chat; prints the page to open.
+demo:
+    cargo run --release -- demo
+
 # Unit tests and vectors only: seconds.
 quick:
     cargo test --lib --test vectors --test configs --test tidy

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod demo;
 pub mod dialects;
 pub mod explain;
 pub mod healthcheck;
@@ -56,6 +57,8 @@ enum Command {
     Run(run::Args),
     /// Write a configuration to start from, and a fresh key.
     Init(init::Args),
+    /// Show what it does: gateway, example website and example chat, nothing to configure.
+    Demo(demo::Args),
     /// Print every problem of a configuration, or a summary with warnings.
     Check(check::Args),
     /// Print the credential that the website would sign.
@@ -78,6 +81,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Run(args) => run::main(&args),
+        Command::Demo(args) => demo::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Init(args) => init::main(&args),
         Command::Explain(args) => explain::main(&args),

@@ -18,6 +18,7 @@ mod carriers;
 mod choosing;
 mod claimed;
 mod cli;
+mod demo;
 mod drain;
 mod explain;
 mod forwarded;

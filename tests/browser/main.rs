@@ -1,0 +1,20 @@
+//! `countersign demo` in a real browser: every button, both panes, keyboard, dark, light
+//! and phone, and what axe-core says of it.
+//!
+//! Needs Chromium (`apt-get install -y chromium`) and fails without it. Pictures of what
+//! was seen are left in `target/browser/`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
+mod buttons;
+mod chromium;
+mod demo;
+mod looks;
+mod people;
