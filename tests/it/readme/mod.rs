@@ -19,6 +19,7 @@ mod terminal;
 use std::collections::HashMap;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -26,7 +27,7 @@ use self::blocks::{Block, blocks};
 use self::likeness::{alike, plain};
 use self::terminal::Terminal;
 use crate::cli::{code, countersign, stdout};
-use crate::support::{PATIENCE, eventually, ports};
+use crate::support::{PATIENCE, ports};
 
 /// Commands that are not run as they stand.
 const INSTEAD: [(&str, &str); 2] = [
@@ -256,11 +257,15 @@ impl Reader {
             (None, Some(output)) => alike(&output.text, screen),
             _ => panic!("line {}: by its port or by its output?", block.line),
         };
-        eventually(&format!("up: {commands}"), PATIENCE, || async {
-            assert!(!running.has_ended(), "it ended: {}", running.screen());
-            says(&running.screen())
-        })
-        .await;
+        let up = async {
+            while !says(&running.screen()) {
+                assert!(!running.has_ended(), "it ended: {}", running.screen());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let is_up = tokio::time::timeout(PATIENCE, up).await.is_ok();
+        let wanted = output.map(|output| plain(&output.text)).unwrap_or_default();
+        assert!(is_up, "{commands}{wanted}\n--- is\n{}", plain(&running.screen()));
     }
 
     /// Gives what `init` wrote the ports of this test.
