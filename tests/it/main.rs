@@ -30,6 +30,7 @@ mod limits;
 mod matrix;
 mod pipelining;
 mod plain_pingora;
+mod readme;
 mod refusals;
 mod reload;
 mod secrecy;
