@@ -130,6 +130,18 @@ pub struct Settings {
     /// The origins whose pages may speak to the site; empty: any (cookie credentials:
     /// the site's own host).
     pub allowed_origins: Arc<[Origin]>,
+    /// How a WebSocket handshake is refused.
+    pub refuse_upgrade: RefuseUpgrade,
+}
+
+/// How a WebSocket handshake is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RefuseUpgrade {
+    /// With a status, which browsers show to nobody.
+    #[default]
+    Http,
+    /// It is accepted and closed at once: 3003 for a 403, else 3000.
+    Close,
 }
 
 /// Where a site's requests go.

@@ -192,8 +192,7 @@ fn curl(
     url: &str,
 ) -> Result<String, String> {
     let source = dialect.sources.first().ok_or("this dialect has no source")?;
-    let (Carrier::Header { names, .. } | Carrier::Query { names, .. } | Carrier::Cookie { names }) =
-        &source.carrier;
+    let names = source.carrier.names();
     let beside =
         [(&names.id, &subject.id), (&names.email, &subject.email), (&names.name, &subject.name)];
     let beside = beside.iter().filter_map(|(name, value)| {
@@ -222,6 +221,10 @@ fn curl(
             let pairs = beside.chain([(names.proof.as_str(), credential)]);
             let cookies: Vec<_> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
             words.extend(["-b".to_owned(), quoted(&cookies.join("; ")), quoted(url)]);
+        }
+        Carrier::Protocol { .. } => {
+            let offer = format!("Sec-WebSocket-Protocol: {}{credential}", names.proof);
+            words.extend(["-H".to_owned(), quoted(&offer), quoted(url)]);
         }
     }
     Ok(words.join(" "))

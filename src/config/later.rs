@@ -36,23 +36,15 @@ const LATER: &[(&str, Extent, &str)] = &[
     ("sites.*.sources.*.json", Whole, "credentials in bodies"),
     ("sites.*.sources.*.form", Whole, "credentials in bodies"),
     ("sites.*.sources.*.multipart", Whole, "credentials in bodies"),
-    ("sites.*.sources.*.websocket_protocol", Whole, "credentials in WebSocket subprotocols"),
     ("sites.*.routes.*.sources.*.json", Whole, "credentials in bodies"),
     ("sites.*.routes.*.sources.*.form", Whole, "credentials in bodies"),
     ("sites.*.routes.*.sources.*.multipart", Whole, "credentials in bodies"),
-    (
-        "sites.*.routes.*.sources.*.websocket_protocol",
-        Whole,
-        "credentials in WebSocket subprotocols",
-    ),
     ("sites.*.routes.*.body_limit", Member, "inspection of bodies"),
     ("sites.*.routes.*.frame_ancestors", Member, "framing rules"),
-    ("sites.*.routes.*.refuse_upgrade", Member, "refusing an upgrade with a close code"),
     ("sites.*.headers", Member, "other header names and presets"),
     ("sites.*.accepts", Member, "further dialects on one site"),
     ("sites.*.frame_ancestors", Member, "framing rules"),
     ("sites.*.body_limit", Member, "inspection of bodies"),
-    ("sites.*.refuse_upgrade", Member, "refusing an upgrade with a close code"),
     ("sites.*.session", Member, "sessions"),
     ("sites.*.live", Member, "rules for live connections"),
     ("sites.*.on_store_outage", Member, "stores that can fail"),
@@ -72,7 +64,6 @@ const LATER: &[(&str, Extent, &str)] = &[
     ("dialects.*.sources.*.json", Whole, "credentials in bodies"),
     ("dialects.*.sources.*.form", Whole, "credentials in bodies"),
     ("dialects.*.sources.*.multipart", Whole, "credentials in bodies"),
-    ("dialects.*.sources.*.websocket_protocol", Whole, "credentials in WebSocket subprotocols"),
 ];
 
 /// What is said of every one of them.
@@ -98,11 +89,10 @@ pub fn take_out_later(value: &mut Value, report: &mut Report<'_>) {
 }
 
 /// The kinds of sources that a later version reads, in words.
-const LATER_SOURCES: [(&str, &str); 4] = [
+const LATER_SOURCES: [(&str, &str); 3] = [
     ("json", "members of JSON bodies"),
     ("form", "fields of form bodies"),
     ("multipart", "parts of multipart bodies"),
-    ("websocket_protocol", "WebSocket subprotocols"),
 ];
 
 /// Takes the sources of later versions out of a built-in dialect, whose file is written in

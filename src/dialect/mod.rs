@@ -83,6 +83,24 @@ pub enum Carrier {
         /// As they stand.
         names: Names,
     },
+    /// A subprotocol that a WebSocket handshake offers (tokens only): `proof` is what
+    /// stands before the token, as `countersign.jwt.`.
+    Protocol {
+        /// `proof` alone.
+        names: Names,
+    },
+}
+
+impl Carrier {
+    /// The names to look for.
+    pub const fn names(&self) -> &Names {
+        match self {
+            Self::Header { names, .. }
+            | Self::Query { names, .. }
+            | Self::Cookie { names }
+            | Self::Protocol { names } => names,
+        }
+    }
 }
 
 /// The names of a credential's parts in one carrier. Tokens have only `proof`.

@@ -50,6 +50,7 @@ pub(crate) fn examine_with<'p>(
     let mut verdict = Verdict {
         site: None,
         mode: None,
+        settings: None,
         allowed_origins: Arc::default(),
         outcome: Outcome::Preflight { allowed: false },
         stripped: inbound.stripped,
@@ -88,6 +89,7 @@ fn place<'p, 'r>(
     }
     let settings = path::settings(site, request.path(), request.method)?;
     verdict.mode = Some(settings.mode);
+    verdict.settings = Some(settings);
     verdict.allowed_origins = settings.allowed_origins.clone();
     Ok(Place { host, site, settings })
 }

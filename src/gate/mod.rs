@@ -35,12 +35,13 @@ use http::{HeaderMap, Method};
 
 use crate::dialect::Reason;
 use crate::identity::Visitor;
-use crate::plan::{Site, TrustedProxies};
+use crate::plan::{Settings, Site, TrustedProxies};
 use origin::Origin;
 
 pub use edits::Edits;
 pub(crate) use examination::{Prover, examine_with};
 pub use policy::Mode;
+pub use source::offers;
 
 /// What the gate sees of a request: borrowed, and of no particular server.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +107,8 @@ pub struct Verdict<'p> {
     pub site: Option<&'p Site>,
     /// The mode in force, once the route is known.
     pub mode: Option<Mode>,
+    /// What holds for the route, once it is known.
+    pub settings: Option<&'p Settings>,
     /// Origins whose pages may read the answer; empty: any.
     pub allowed_origins: Arc<[Origin]>,
     /// Forward, refuse or answer.

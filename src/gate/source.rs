@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use http::{HeaderValue, header};
 
 use super::{RequestView, query};
-use crate::dialect::{Carrier, Credential, Hash, Mechanism, Names, Source};
+use crate::dialect::{Carrier, Credential, Hash, Mechanism, Source};
 
 /// What the sources hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,12 +33,14 @@ pub struct Places {
     pub query: bool,
     /// A cookie.
     pub cookie: bool,
+    /// A WebSocket subprotocol.
+    pub protocol: bool,
 }
 
 impl Places {
     /// Nothing but cookies carries it.
     pub const fn only_cookies(self) -> bool {
-        self.cookie && !self.header && !self.query
+        self.cookie && !self.header && !self.query && !self.protocol
     }
 }
 
@@ -73,7 +75,7 @@ pub fn find<'a>(
         let credential = match mechanism {
             Mechanism::Jwt(_) => Credential::Token(value),
             Mechanism::Hmac(_) => {
-                let names = names(&source.carrier);
+                let names = source.carrier.names();
                 let mut beside = |name: &Option<String>| {
                     let mut one = One::default();
                     if let Some(name) = name {
@@ -94,6 +96,7 @@ pub fn find<'a>(
             Carrier::Header { .. } => found.places.header = true,
             Carrier::Query { .. } => found.places.query = true,
             Carrier::Cookie { .. } => found.places.cookie = true,
+            Carrier::Protocol { .. } => found.places.protocol = true,
         }
         found.ambiguous |= ambiguous;
         match &found.credential {
@@ -121,18 +124,9 @@ impl<'a> One<'a> {
     }
 }
 
-/// The names to look for in a carrier.
-pub(super) const fn names(carrier: &Carrier) -> &Names {
-    match carrier {
-        Carrier::Header { names, .. }
-        | Carrier::Query { names, .. }
-        | Carrier::Cookie { names } => names,
-    }
-}
-
 /// Every value in a source's place for the proof, without its scheme.
 fn each_proof<'a>(request: &RequestView<'a>, source: &Source, mut visit: impl FnMut(Cow<'a, str>)) {
-    each_value(request, &source.carrier, &names(&source.carrier).proof, |value| {
+    each_value(request, &source.carrier, &source.carrier.names().proof, |value| {
         if let Some(value) = unschemed(value, source) {
             visit(value);
         }
@@ -184,6 +178,13 @@ fn each_value<'a>(
                 .filter(|cookie| cookie.name == name.as_bytes())
                 .for_each(|cookie| visit(lossy(cookie.value)));
         }
+        Carrier::Protocol { .. } => {
+            let fields = request.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+            fields
+                .flat_map(offers)
+                .filter_map(|offer| offer.strip_prefix(name.as_bytes()))
+                .for_each(|token| visit(lossy(token)));
+        }
     }
 }
 
@@ -219,9 +220,19 @@ pub(super) fn cookies(field: &HeaderValue) -> impl Iterator<Item = CookiePair<'_
     })
 }
 
+/// The subprotocols that a `Sec-WebSocket-Protocol` field offers (RFC 6455 §4.1).
+pub fn offers(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    field
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|offer| !offer.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Names;
     use crate::gate::testing::{hash_dialect, headers, token_dialect, view};
 
     /// The fake shape: tokens here begin with `ey`.
@@ -305,6 +316,29 @@ mod tests {
         dialect.sources = vec![Source { carrier, shared: false }];
         let found = find(&view(&headers, "/"), &dialect.sources, &dialect.mechanism, &|_| false);
         assert_eq!(found.proof(), Some("Basic abc"));
+    }
+
+    #[test]
+    fn a_token_is_found_among_the_subprotocols_that_a_handshake_offers() {
+        let mut dialect = token_dialect();
+        let names = Names { proof: "countersign.jwt.".into(), ..Names::default() };
+        dialect.sources.push(Source { carrier: Carrier::Protocol { names }, shared: false });
+        for (fields, expected, ambiguous) in [
+            (&["countersign.jwt.ey1"][..], Some("ey1"), false),
+            (&["chat, countersign.jwt.ey1"], Some("ey1"), false),
+            (&["chat", "a,countersign.jwt.ey1 , b"], Some("ey1"), false),
+            (&["countersign.jwt.ey1, countersign.jwt.ey1"], Some("ey1"), false),
+            (&["countersign.jwt.ey1, countersign.jwt.ey2"], Some("ey1"), true),
+            (&["countersign.jwt.", "chat", "Countersign.jwt.ey1"], None, false),
+        ] {
+            let fields: Vec<_> =
+                fields.iter().map(|field| ("sec-websocket-protocol", *field)).collect();
+            let headers = headers(&fields);
+            let request = view(&headers, "/");
+            let found = find(&request, &dialect.sources, &dialect.mechanism, &|_| true);
+            assert_eq!((found.proof(), found.ambiguous), (expected, ambiguous), "{fields:?}");
+            assert!(!found.places.only_cookies());
+        }
     }
 
     #[test]

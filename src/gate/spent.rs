@@ -1,4 +1,4 @@
-//! A spent credential leaves the request: header, cookie, query and `Referer`.
+//! A spent credential leaves the request: header, cookie, query, subprotocol and `Referer`.
 //!
 //! Only what counts as a credential goes. Another `Authorization` field, another scheme,
 //! an empty cookie, the id beside a hash stay as they came. From `Referer` every parameter
@@ -10,7 +10,7 @@ use http::{HeaderName, header};
 use super::RequestView;
 use super::edits::{Edits, Rewritten};
 use super::query::{self, Fate, Parameter};
-use super::source::{self, Found, Places, names, text};
+use super::source::{self, Found, Places, text};
 use crate::dialect::{Carrier, Source};
 
 /// What is to be removed.
@@ -55,6 +55,9 @@ impl<'s> Spent<'s> {
         if self.places.cookie {
             self.leave_cookies(request, edits);
         }
+        if self.places.protocol {
+            self.leave_protocols(request, edits);
+        }
         for source in self.sources.iter().filter(|_| self.places.header) {
             let Carrier::Header { names, .. } = &source.carrier else { continue };
             let Ok(name) = HeaderName::try_from(&names.proof) else { continue };
@@ -81,6 +84,25 @@ impl<'s> Spent<'s> {
             Rewritten::from_bytes(rest.join(&b"; "[..]))
         });
     }
+
+    /// The other subprotocols are for the backend to choose from.
+    fn leave_protocols(&self, request: &RequestView<'_>, edits: &mut Edits) {
+        let spent = |offer: &[u8]| {
+            self.sources.iter().any(|source| match &source.carrier {
+                Carrier::Protocol { names } => offer
+                    .strip_prefix(names.proof.as_bytes())
+                    .is_some_and(|token| self.counts(source, &source::lossy(token))),
+                _ => false,
+            })
+        };
+        edits.rewrite(request.headers, &header::SEC_WEBSOCKET_PROTOCOL, |field| {
+            if !source::offers(field).any(spent) {
+                return Rewritten::Same;
+            }
+            let rest: Vec<&[u8]> = source::offers(field).filter(|offer| !spent(offer)).collect();
+            Rewritten::from_bytes(rest.join(&b", "[..]))
+        });
+    }
 }
 
 /// Cuts every credential parameter out of `Referer`, all other bytes as they were. One
@@ -92,7 +114,7 @@ pub(super) fn leave_referer(request: &RequestView<'_>, sources: &[Source], edits
     let is_credential = |parameter: &Parameter<'_>| {
         let name = parameter.name();
         let in_query = |source: &&Source| matches!(source.carrier, Carrier::Query { .. });
-        sources.iter().filter(in_query).any(|source| names(&source.carrier).proof == *name)
+        sources.iter().filter(in_query).any(|source| source.carrier.names().proof == *name)
     };
     edits.rewrite(request.headers, &header::REFERER, |field| {
         let Ok(url) = std::str::from_utf8(field.as_bytes()) else { return Rewritten::Gone };
@@ -114,6 +136,7 @@ pub(super) fn leave_referer(request: &RequestView<'_>, sources: &[Source], edits
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Names;
     use crate::gate::testing::{applied, hash_dialect, headers, token_dialect, view};
 
     fn without_spent(fields: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -171,6 +194,32 @@ mod tests {
             (&[("cookie", "a=1;  b=2")], &[("cookie", "a=1;  b=2")]),
         ] {
             assert_eq!(without_spent(fields), pairs(expected), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_credential_leaves_the_subprotocols() {
+        let mut dialect = token_dialect();
+        let names = Names { proof: "countersign.jwt.".into(), ..Names::default() };
+        dialect.sources = vec![Source { carrier: Carrier::Protocol { names }, shared: false }];
+        for (fields, expected) in [
+            (&["countersign.jwt.ey1"][..], &[][..]),
+            (&["countersign.jwt.ey1, chat"], &["chat"]),
+            (&["a,countersign.jwt.ey1,b", "c"], &["a, b", "c"]),
+            (&["countersign.jwt.ey1, chat, countersign.jwt.ey2"], &["chat"]),
+            (&["chat,superchat"], &["chat,superchat"]),
+        ] {
+            let named = |fields: &[&'static str]| -> Vec<_> {
+                fields.iter().map(|field| ("sec-websocket-protocol", *field)).collect()
+            };
+            let headers = headers(&named(fields));
+            let request = view(&headers, "/");
+            let found = source::find(&request, &dialect.sources, &dialect.mechanism, &|_| true);
+            let mut edits = Edits::default();
+            if let Some(spent) = Spent::new(&dialect.sources, &found, &|_| true) {
+                spent.leave_headers(&request, &mut edits);
+            }
+            assert_eq!(applied(&edits, &headers), pairs(&named(expected)), "{fields:?}");
         }
     }
 

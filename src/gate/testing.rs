@@ -144,6 +144,7 @@ pub fn settings() -> Settings {
         keep_unsigned: false,
         forward_credential: false,
         allowed_origins: Arc::new([]),
+        refuse_upgrade: crate::plan::RefuseUpgrade::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::farewell::Farewell;
 use crate::clock::UnixTime;
 use crate::gate::origin::Origin;
 use crate::gate::{Cause, Fault, Forward, Mode, Outcome, Peer, Refusal, RequestView, forwarded};
@@ -40,6 +41,7 @@ pub struct Journey {
     verification: Option<(&'static str, Duration)>,
     /// Whose turn it was among the backend's addresses, and how many could not be reached.
     pub(super) turn: Option<usize>,
+    farewell: Option<Farewell>,
     pub(super) attempts: usize,
     pub(super) body_seen: usize,
     pub(super) body_whole: bool,
@@ -95,6 +97,7 @@ impl Journey {
             distrusted: false,
             verification: None,
             turn: None,
+            farewell: None,
             attempts: 0,
             body_seen: 0,
             body_whole: false,
@@ -133,6 +136,11 @@ impl Journey {
     pub fn upstream_host(&self) -> Option<&str> {
         let sites = &self.generation.as_ref()?.plan.sites;
         sites.get(self.site?)?.upstream.host.as_deref()
+    }
+
+    /// What a refused handshake is told within the WebSocket, where it is.
+    pub(super) fn farewell(&mut self) -> Option<Farewell> {
+        self.farewell.take()
     }
 
     /// How the request goes on, if it does.
@@ -193,6 +201,10 @@ impl Journey {
             }
             Outcome::Refuse(refusal) => {
                 self.note_refusal(verdict.mode, &refusal);
+                self.farewell = verdict
+                    .settings
+                    .filter(|_| head.upgrade)
+                    .and_then(|site| Farewell::of(&refusal, site, head.headers, plan.errors));
                 Step::Answer(self.reply(&refusal))
             }
             Outcome::Preflight { allowed } => Step::Answer(refusal::preflight(

@@ -1,12 +1,14 @@
 //! Pingora's side: its phases, each a call into [`Gate`]'s hooks, and the WebSocket
 //! [`tunnel`] beside it.
 
+mod farewell;
 pub mod frames;
 pub mod head;
 pub mod hooks;
 pub mod journey;
 mod relay;
 mod spelling;
+mod subprotocol;
 pub mod tunnel;
 mod wire;
 

@@ -24,6 +24,7 @@ use super::frames::{close_from_client, close_from_server};
 use super::hooks::Gate;
 use super::journey::{Journey, Step, Trace};
 use super::relay::Lane;
+use super::subprotocol::Offer;
 use super::wire::{self, Answer};
 use crate::drain::{Drain, Phase};
 use crate::gate::{Edits, Fault, Peer, RequestView, contract};
@@ -91,6 +92,10 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         upgrade,
     };
     if let Step::Answer(reply) = gate.judge(&mut journey, &view) {
+        if let Some(farewell) = journey.farewell() {
+            journey.record(&trace(StatusCode::SWITCHING_PROTOCOLS.as_u16(), true));
+            return farewell.say(client.stream, journey.request_id()).await;
+        }
         journey.record(&trace(reply.status, true));
         return wire::answer_and_close(client.stream, &reply).await;
     }
@@ -187,14 +192,14 @@ async fn ask_backend(
     };
     journey.upstream = Some(endpoint);
     let Some(forward) = journey.forward() else { return Err(unreachable) };
-    let head = handshake_head(handshake, &forward.edits, journey.upstream_host());
+    let (head, offer) = handshake_head(handshake, &forward.edits, journey.upstream_host());
     let mut buffer = BytesMut::new();
     let exchange = async {
         backend.write_all(&head).await?;
         backend.flush().await?;
         wire::read_answer(&mut backend, &mut buffer).await
     };
-    let answer = match timeout(timeouts.response, exchange).await {
+    let mut answer = match timeout(timeouts.response, exchange).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
             journey.upstream_failed(UpstreamError::Protocol);
@@ -218,6 +223,11 @@ async fn ask_backend(
         journey.upstream_failed(UpstreamError::Protocol);
         return Err((Fault::UpstreamUnavailable, "the chat backend switched to another protocol"));
     }
+    if switched && offer.settle(&mut answer.headers).is_err() {
+        journey.upstream_failed(UpstreamError::Protocol);
+        let detail = "the chat backend selected a subprotocol that the client did not offer";
+        return Err((Fault::UpstreamUnavailable, detail));
+    }
     Ok((backend, answer, buffer))
 }
 
@@ -234,18 +244,21 @@ async fn connect(endpoint: &Endpoint) -> std::io::Result<Box<dyn Backend>> {
 }
 
 /// The handshake as the backend gets it: hop-by-hop fields dropped first, then the gate's
-/// edits, so that naming a trusted header in `Connection` takes nothing away.
-fn handshake_head(handshake: Handshake, edits: &Edits, host: Option<&str>) -> BytesMut {
+/// edits, so that naming a trusted header in `Connection` takes nothing away. Besides, what
+/// the client offered to speak.
+fn handshake_head(handshake: Handshake, edits: &Edits, host: Option<&str>) -> (BytesMut, Offer) {
     let Handshake { target, authority, mut headers } = handshake;
+    let mut offer = Offer::of(&headers);
     drop_hop_by_hop(&mut headers);
     edits.apply(&mut headers);
+    offer.leave(&headers);
     let host = host.or(authority.as_deref()).and_then(|host| HeaderValue::from_str(host).ok());
     if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    wire::request_head("GET", edits.target.as_deref().unwrap_or(&target), &headers)
+    (wire::request_head("GET", edits.target.as_deref().unwrap_or(&target), &headers), offer)
 }
 
 fn drop_hop_by_hop(headers: &mut HeaderMap) {

@@ -71,6 +71,7 @@ pub(crate) fn settings(mode: Mode) -> Settings {
         keep_unsigned: false,
         forward_credential: false,
         allowed_origins: Arc::new([]),
+        refuse_upgrade: crate::plan::RefuseUpgrade::default(),
     }
 }
 

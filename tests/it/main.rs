@@ -36,6 +36,7 @@ mod reload;
 mod secrecy;
 mod semantics;
 mod spoofing;
+mod subprotocols;
 mod support;
 mod tunnel;
 mod vendors;

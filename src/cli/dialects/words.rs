@@ -75,6 +75,10 @@ fn carrier(source: &Source) -> String {
              the site's own)",
             parts(names)
         ),
+        Carrier::Protocol { names } => format!(
+            "WebSocket subprotocol `{}<token>`; the others that are offered are the backend's",
+            names.proof
+        ),
     };
     if source.shared {
         text.push_str(" (a value of another form is somebody else's and passes untouched)");

@@ -7,7 +7,7 @@ use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::Mechanism;
 use crate::gate::route::{PathPattern, Route, Routes};
-use crate::plan::Settings;
+use crate::plan::{RefuseUpgrade, Settings};
 
 const PATH: &str =
     "a path such as /assets/* or /chat/*/loader.js: `*` is one segment, a final `/*` the rest";
@@ -68,7 +68,18 @@ fn settings(
     if let Some(list) = &raw.allowed_origins {
         settings.allowed_origins = access::origins(compiler, list, &place.key("allowed_origins"));
     }
+    if let Some(way) = refuse_upgrade(raw.refuse_upgrade) {
+        settings.refuse_upgrade = way;
+    }
     settings
+}
+
+/// How a handshake is refused, if that is said.
+pub fn refuse_upgrade(word: Option<raw::RefuseUpgradeWord>) -> Option<RefuseUpgrade> {
+    Some(match word? {
+        raw::RefuseUpgradeWord::Http => RefuseUpgrade::Http,
+        raw::RefuseUpgradeWord::Close => RefuseUpgrade::Close,
+    })
 }
 
 fn methods(
@@ -140,6 +151,7 @@ mod tests {
             keep_unsigned: false,
             forward_credential: false,
             allowed_origins: [].into(),
+            refuse_upgrade: RefuseUpgrade::default(),
         };
         let pattern = PathPattern::parse(path).unwrap();
         Route { pattern, methods: methods.to_vec(), settings }

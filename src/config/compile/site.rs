@@ -69,6 +69,7 @@ pub fn site(
         keep_unsigned,
         forward_credential: raw.forward_credential.unwrap_or(false),
         allowed_origins,
+        refuse_upgrade: route::refuse_upgrade(raw.refuse_upgrade).unwrap_or_default(),
     };
     let routes = raw.routes.as_ref().map(|list| {
         let place = place.key("routes");

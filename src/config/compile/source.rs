@@ -8,7 +8,7 @@ use crate::config::raw;
 use crate::dialect::{Carrier, HashField, Mechanism, MessagePiece, Names, Source};
 use crate::gate::contract;
 
-const ONE: &str = "one of header, query, cookie";
+const ONE: &str = "one of header, query, cookie, websocket_protocol";
 
 /// The sources that are written, for a dialect of this mechanism.
 pub fn sources(
@@ -41,11 +41,14 @@ fn source(
     mechanism: &Mechanism,
     place: &Place,
 ) -> Option<Source> {
+    let kinds = [
+        ("header", &raw.header),
+        ("query", &raw.query),
+        ("cookie", &raw.cookie),
+        ("websocket_protocol", &raw.websocket_protocol),
+    ];
     let written: Vec<(&str, &raw::NamesOrName)> =
-        [("header", &raw.header), ("query", &raw.query), ("cookie", &raw.cookie)]
-            .into_iter()
-            .filter_map(|(kind, names)| Some((kind, names.as_ref()?)))
-            .collect();
+        kinds.into_iter().filter_map(|(kind, names)| Some((kind, names.as_ref()?))).collect();
     let [(kind, written)] = written.as_slice() else {
         if !compiler.report.lost_something_in(place) {
             compiler.report.value(place, "a source has one place").expected(ONE);
@@ -60,6 +63,13 @@ fn source(
             .hint("schemes such as Bearer belong to headers and parameters");
     }
     let place_of_names = place.key(kind);
+    if kind == "websocket_protocol" && matches!(mechanism, Mechanism::Hmac(_)) {
+        compiler
+            .report
+            .key(&place_of_names, "a subprotocol has room for a token, not for a hash and its id")
+            .expected("one of header, query, cookie");
+        return None;
+    }
     let mut names = names(compiler, written, mechanism, &place_of_names)?;
     check_names(compiler, kind, &names, &place_of_names)?;
     let carrier = match kind {
@@ -68,6 +78,7 @@ fn source(
             Carrier::Header { names, scheme: scheme(compiler, raw, place)? }
         }
         "query" => Carrier::Query { names, scheme: scheme(compiler, raw, place)? },
+        "websocket_protocol" => Carrier::Protocol { names },
         _ => Carrier::Cookie { names },
     };
     Some(Source { carrier, shared: raw.shared.unwrap_or(false) })
@@ -192,6 +203,7 @@ fn check_names(
         let wrong = match kind {
             "header" => header_problem(name),
             "cookie" if !is_token(name) => Some("a cookie's name"),
+            "websocket_protocol" if !is_token(name) => Some("what stands before the token"),
             "query" if name.is_empty() => Some("a parameter's name"),
             _ => None,
         };

@@ -1,7 +1,7 @@
 //! Which request fields claim identity, and what would prove each of them.
 
 use super::pattern::name_or_pointer;
-use crate::dialect::{Carrier, FieldProof, HashField, Mechanism, Names, Source, UnsignedField};
+use crate::dialect::{FieldProof, HashField, Mechanism, Source, UnsignedField};
 
 /// The fields of these names, each with what proves it. In hash dialects the id (email,
 /// name) beside a hash is such a field by its nature, also where a site has sources of
@@ -43,11 +43,7 @@ fn push(fields: &mut Vec<UnsignedField>, field: UnsignedField, same: fn(&str, &s
 
 /// What lies beside the hash in one source.
 fn parts(source: &Source) -> Vec<(String, HashField)> {
-    let names: &Names = match &source.carrier {
-        Carrier::Header { names, .. }
-        | Carrier::Query { names, .. }
-        | Carrier::Cookie { names } => names,
-    };
+    let names = source.carrier.names();
     let part = |name: &Option<String>, field| name.clone().map(|name| (name, field));
     [
         part(&names.id, HashField::Id),

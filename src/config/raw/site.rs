@@ -41,6 +41,8 @@ pub struct Site {
     pub forward_credential: Option<bool>,
     /// Origins whose pages may speak to the site: `https://www.acme.example`. Absent: any.
     pub allowed_origins: Option<List<String>>,
+    /// How a WebSocket handshake is refused (default http).
+    pub refuse_upgrade: Option<RefuseUpgradeWord>,
 }
 
 /// A key that verifies: `secret` or `public_key`.
@@ -106,7 +108,8 @@ pub struct PublicKey {
     pub file: Option<String>,
 }
 
-/// A place where a request may carry the credential: `header`, `query` or `cookie`.
+/// A place where a request may carry the credential: `header`, `query`, `cookie` or
+/// `websocket_protocol`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -116,6 +119,8 @@ pub struct Source {
     pub query: Option<NamesOrName>,
     /// A cookie.
     pub cookie: Option<NamesOrName>,
+    /// A WebSocket subprotocol: what stands before the token, `countersign.jwt.`.
+    pub websocket_protocol: Option<NamesOrName>,
     /// The authentication scheme before the credential: `Bearer`. Headers and parameters.
     pub scheme: Option<String>,
     /// Others use this place too: a value without the dialect's shape is not looked at.
@@ -156,6 +161,18 @@ pub struct Route {
     pub forward_credential: Option<bool>,
     /// Instead of the site's origins.
     pub allowed_origins: Option<List<String>>,
+    /// Instead of the site's setting.
+    pub refuse_upgrade: Option<RefuseUpgradeWord>,
+}
+
+/// How a WebSocket handshake is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RefuseUpgradeWord {
+    /// With a status, which browsers show to nobody.
+    Http,
+    /// It is accepted and closed at once, with a code and the reason.
+    Close,
 }
 
 /// What becomes of identity fields without proof.

@@ -71,6 +71,17 @@ impl Socket {
         }
     }
 
+    /// The code and reason of the Close frame that comes next.
+    pub async fn farewell(&mut self) -> (u16, String) {
+        let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+        match next.unwrap_or_else(|_| panic!("nothing heard in {PATIENCE:?}")) {
+            Some(Ok(Message::Close(Some(close)))) => {
+                (close.code.into(), close.reason.as_str().to_owned())
+            }
+            other => panic!("no Close frame: {other:?}"),
+        }
+    }
+
     /// Whether the other end closes within that time.
     pub async fn closes_within(&mut self, within: Duration) -> bool {
         let closed = async {
@@ -87,7 +98,8 @@ impl Socket {
 /// The 101 that accepts a handshake.
 pub fn accepting(request: &Echoed) -> String {
     let accept = derive_accept_key(request.header("sec-websocket-key").unwrap_or("").as_bytes());
-    let protocol = match request.header("sec-websocket-protocol") {
+    let forced = request.header("x-select");
+    let protocol = match forced.or(request.header("sec-websocket-protocol")) {
         Some(offered) => {
             let first = offered.split(',').next().unwrap_or_default().trim();
             format!("Sec-WebSocket-Protocol: {first}\r\n")
