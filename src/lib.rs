@@ -13,6 +13,7 @@ pub mod drain;
 pub mod gate;
 pub mod identity;
 pub mod judge;
+pub mod jwks;
 pub mod plan;
 pub mod proxy;
 pub mod refusal;

@@ -1,5 +1,9 @@
 //! Everything a request needs to know, resolved once when the configuration is loaded and
-//! immutable from then on: one generation.
+//! immutable from then on: one generation. Keys from a URL alone come and go while it is
+//! in force ([`KeySets`]).
+
+mod flight;
+mod key_set;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +16,9 @@ use crate::gate::contract::SiteValues;
 use crate::gate::origin::Origin;
 use crate::gate::policy::Mode;
 use crate::gate::route::{Hosts, Routes};
+
+pub use flight::{Flight, Joined};
+pub use key_set::{Fetched, KeySet, KeySets, KeySource, KeysNow};
 
 /// Stands where a site's name would, for requests of no site: no site may have it.
 pub const NO_SITE: &str = "none";
@@ -103,8 +110,11 @@ pub struct Site {
     pub index: usize,
     /// The vendor's rules with this site's settings worked in.
     pub dialect: Dialect,
-    /// The keys, in the order of the file.
+    /// The keys that the configuration holds, in the order of the file; [`Site::keys`] has
+    /// those from a URL besides.
     pub keyring: Keyring,
+    /// Where further keys are fetched from.
+    pub key_sets: KeySets,
     /// The site's own settings, in force where no route matches.
     pub settings: Settings,
     /// Routes, first match wins.
@@ -113,6 +123,30 @@ pub struct Site {
     pub upstream: Upstream,
     /// What every request's headers say of it.
     pub values: SiteValues,
+}
+
+impl Site {
+    /// Every key that is in force now.
+    pub fn keys(&self) -> KeysNow<'_> {
+        self.key_sets.with(&self.keyring)
+    }
+
+    /// When a key was fetched; none for those of the configuration.
+    pub fn fetched_at(&self, key: &Arc<crate::dialect::Key>) -> Option<crate::clock::UnixTime> {
+        let has = |fetched: &Arc<Fetched>| fetched.keys.iter().any(|own| Arc::ptr_eq(own, key));
+        self.key_sets.iter().map(|set| set.fetched()).find(has)?.at
+    }
+}
+
+impl Plan {
+    /// Takes over the keys that an earlier Plan has fetched.
+    pub fn inherit(&mut self, earlier: &Self) {
+        for site in &mut self.sites {
+            if let Some(before) = earlier.sites.iter().find(|other| other.name == site.name) {
+                site.key_sets.inherit(&before.key_sets);
+            }
+        }
+    }
 }
 
 /// What holds for a route, or for a site where no route matches. Resolved: a route's

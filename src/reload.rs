@@ -122,6 +122,11 @@ impl Current {
         self.generation.load()
     }
 
+    /// Where what happens is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Tells of every new generation, by its number.
     pub fn subscribe(&self) -> channel::Receiver<u64> {
         self.changes.subscribe()
@@ -171,12 +176,13 @@ impl Current {
         let old = self.load();
         // Taken before reading: what changes meanwhile is then seen as a change.
         *read = Fingerprint::of(&old.plan.watched);
-        let plan = (self.loader)().map_err(ReloadError::Problems)?;
+        let mut plan = (self.loader)().map_err(ReloadError::Problems)?;
         let differing = differing(&old.plan.process, &plan.process);
         if !differing.is_empty() {
             return Err(ReloadError::RestartRequired(differing));
         }
         read.follow(&plan.watched);
+        plan.inherit(&old.plan);
         let number = old.plan.generation + 1;
         self.generation.store(Arc::new(generation(number, plan, &self.metrics, &self.alive)));
         self.changes.send_replace(number);

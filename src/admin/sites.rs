@@ -28,19 +28,19 @@ struct SiteView<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Keys<'a> {
-    keys: Vec<KeyView<'a>>,
+pub(super) struct Keys {
+    keys: Vec<KeyView>,
 }
 
 /// Times are RFC 3339 in UTC, or `null`.
 #[derive(Debug, Serialize)]
-struct KeyView<'a> {
-    id: &'a str,
+struct KeyView {
+    id: String,
     algorithm: &'static str,
     state: &'static str,
     not_before: Option<String>,
     not_after: Option<String>,
-    /// When its file was last read.
+    /// When its file was last read, or its set fetched.
     loaded_at: Option<String>,
     /// When it last verified a credential, since the start.
     last_used: Option<String>,
@@ -53,23 +53,24 @@ pub(super) fn sites(plan: &Plan) -> Sites<'_> {
         dialect: &site.dialect.name,
         mode: site.settings.mode,
         upstream: site.upstream.targets.iter().map(ToString::to_string).collect(),
-        keys: site.keyring.keys().len(),
+        keys: site.keys().keys().len(),
         warnings: warnings(site),
     });
     Sites { generation: plan.generation, sites: sites.collect(), warnings: &plan.warnings }
 }
 
 /// None for a site that the plan does not have.
-pub(super) fn keys<'a>(generation: &'a Generation, site: &str, now: UnixTime) -> Option<Keys<'a>> {
+pub(super) fn keys(generation: &Generation, site: &str, now: UnixTime) -> Option<Keys> {
     let site = generation.plan.sites.iter().find(|found| *found.name == *site)?;
     let meters = generation.meters.sites.get(site.index);
-    let keys = site.keyring.keys().iter().map(|key| KeyView {
-        id: key.id(),
+    let now_there = site.keys();
+    let keys = now_there.keys().iter().map(|key| KeyView {
+        id: key.id().to_string(),
         algorithm: key.algorithm().name(),
         state: key.state(now).name(),
         not_before: key.not_before().and_then(rfc3339),
         not_after: key.not_after().and_then(rfc3339),
-        loaded_at: rfc3339(generation.loaded_at),
+        loaded_at: rfc3339(site.fetched_at(key).unwrap_or(generation.loaded_at)),
         last_used: meters.and_then(|meters| meters.key_last_used(key.id())).and_then(rfc3339),
     });
     Some(Keys { keys: keys.collect() })
@@ -88,7 +89,7 @@ fn hosts(plan: &Plan, site: &Site) -> Vec<String> {
 
 /// Modes in which a forged identity is let through, though the site has keys.
 fn warnings(site: &Site) -> Vec<String> {
-    if site.keyring.keys().is_empty() {
+    if site.keyring.keys().is_empty() && site.key_sets.is_empty() {
         return Vec::new();
     }
     let own = std::iter::once(("this site".to_owned(), site.settings.mode));

@@ -97,6 +97,9 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
     for key in site.keyring.keys() {
         line(out, "key", &key_line(key, now));
     }
+    for set in site.key_sets.iter() {
+        line(out, "keys from", &set.source.shown());
+    }
 }
 
 fn path(pattern: &PathPattern) -> String {

@@ -31,8 +31,6 @@ const LATER: &[(&str, Extent, &str)] = &[
     ("sites.*.upstream.ca", Member, "TLS to the backend"),
     ("sites.*.upstream.verify", Member, "TLS to the backend"),
     ("sites.*.upstream.health", Member, "health checks of the backend"),
-    ("sites.*.keys.*.jwks", Whole, "key sets"),
-    ("sites.*.keys.*.directory", Whole, "key directories"),
     ("sites.*.sources.*.json", Whole, "credentials in bodies"),
     ("sites.*.sources.*.form", Whole, "credentials in bodies"),
     ("sites.*.sources.*.multipart", Whole, "credentials in bodies"),

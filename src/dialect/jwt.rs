@@ -28,6 +28,7 @@ const FORBIDDEN: [&str; 8] = ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", 
 
 /// All that a stranger is told about keys.
 const NO_KEY_FITS: &str = "no key of this site fits";
+const KEYS_TO_COME: &str = "the keys of this site have not been fetched yet; try again soon";
 
 pub(super) fn verify(
     rules: &JwtRules,
@@ -153,9 +154,11 @@ impl<'t> Header<'t> {
             .filter(|algorithm| rules.algorithms.contains(algorithm))
             .ok_or_else(|| refused("the token's `alg` is not one of this dialect's"))?;
         if keyring.keys().iter().any(|key| key.algorithm() == algorithm) {
-            Ok(algorithm)
-        } else {
-            Err(refused("no key of this site is for the token's `alg`"))
+            return Ok(algorithm);
+        }
+        match keyring.is_incomplete() {
+            true => Err(Rejection::new(Reason::Unavailable, KEYS_TO_COME)),
+            false => Err(refused("no key of this site is for the token's `alg`")),
         }
     }
 }
@@ -174,10 +177,9 @@ fn signer<'k>(
         key.algorithm() == algorithm && key.verifies(token.message.as_bytes(), token.signature())
     };
     let Some(key) = keyring.candidates(named, only, now).find(fits) else {
-        let rejection = Rejection::new(Reason::BadSignature, NO_KEY_FITS);
-        return Err(match named {
-            Some(key) if only => rejection.with_key(key.id()),
-            _ => rejection,
+        return Err(match named.and_then(|id| keyring.get(id)).filter(|_| only) {
+            Some(key) => Rejection::new(Reason::BadSignature, NO_KEY_FITS).with_key(key.id()),
+            None => no_key(Reason::BadSignature, keyring),
         });
     };
     let detail = match key.state(now) {
@@ -188,31 +190,59 @@ fn signer<'k>(
     Err(Rejection::new(Reason::KeyExpired, detail).with_key(key.id()))
 }
 
-/// The key that the token names, and whether no other may have signed it.
+/// That no key fits, or that the one that does may still come.
+fn no_key(reason: Reason, keyring: &Keyring) -> Rejection {
+    match keyring.is_incomplete() {
+        true => Rejection::new(Reason::Unavailable, KEYS_TO_COME),
+        false => Rejection::new(reason, NO_KEY_FITS),
+    }
+}
+
+/// Whether a token that was turned away names a key that is not there.
+pub(super) fn names_unknown_key(rules: &JwtRules, token: &str, keyring: &Keyring) -> bool {
+    let named = || -> Option<bool> {
+        let token = Token::decode(token).ok()?;
+        let header = Header::read(&token, rules).ok()?;
+        let id = match &rules.key {
+            KeySelection::Claim(claim) => Some(claimed_key(claim, &token).ok()??),
+            _ => header.text("kid").ok()?.map(str::to_owned),
+        };
+        Some(id.is_some_and(|id| keyring.get(&id).is_none()))
+    };
+    named().unwrap_or(false)
+}
+
+/// The key's id, out of the one claim that is read before the signature holds; it only
+/// chooses among our keys.
+fn claimed_key(claim: &str, token: &Token<'_>) -> Result<Option<String>, Rejection> {
+    let claims = Claims::parse(token.payload())?;
+    let id = claims.get(claim).and_then(Json::as_str).and_then(|id| id.rsplit('/').next());
+    Ok(id.map(str::to_owned))
+}
+
+/// The id of the key that the token names, and whether no other may have signed it.
 fn named_key<'k>(
     rules: &JwtRules,
     token: &Token<'_>,
     header: &Header<'_>,
     keyring: &'k Keyring,
-) -> Result<(Option<&'k Arc<Key>>, bool), Rejection> {
-    let unknown = || Rejection::new(Reason::UnknownKey, NO_KEY_FITS);
+) -> Result<(Option<&'k str>, bool), Rejection> {
+    let unknown = || no_key(Reason::UnknownKey, keyring);
+    let known = |id: &str| keyring.get(id).map(|key| &**key.id());
     let kid = header.text("kid")?;
     if kid.is_none() && rules.required_header.iter().any(|name| name == "kid") {
-        return Err(unknown());
+        return Err(Rejection::new(Reason::UnknownKey, NO_KEY_FITS));
     }
     match (&rules.key, kid) {
         (KeySelection::Any, _) | (KeySelection::KidIfPresent, None) => Ok((None, false)),
-        (KeySelection::KidOrAny, kid) => Ok((kid.and_then(|kid| keyring.get(kid)), false)),
+        (KeySelection::KidOrAny, kid) => Ok((kid.and_then(known), false)),
         (KeySelection::Kid | KeySelection::KidIfPresent, kid) => {
-            let key = kid.and_then(|kid| keyring.get(kid)).ok_or_else(unknown)?;
-            Ok((Some(key), true))
+            let kid = kid.ok_or_else(|| Rejection::new(Reason::UnknownKey, NO_KEY_FITS))?;
+            Ok((Some(known(kid).ok_or_else(unknown)?), true))
         }
-        // The one claim read before the signature holds; it only chooses among our keys.
         (KeySelection::Claim(claim), _) => {
-            let claims = Claims::parse(token.payload())?;
-            let id = claims.get(claim).and_then(Json::as_str).and_then(|id| id.rsplit('/').next());
-            let key = id.and_then(|id| keyring.get(id)).ok_or_else(unknown)?;
-            Ok((Some(key), true))
+            let id = claimed_key(claim, token)?;
+            Ok((Some(id.as_deref().and_then(known).ok_or_else(unknown)?), true))
         }
     }
 }

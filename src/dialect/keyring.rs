@@ -26,6 +26,7 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
     keys: Vec<Arc<Key>>,
+    incomplete: bool,
 }
 
 /// One key.
@@ -83,9 +84,20 @@ impl KeyError {
 }
 
 impl Keyring {
-    /// A keyring of these keys; ids are unique (the configuration sees to it).
+    /// A keyring of these keys. Keys of fetched sets may share an id.
     pub fn new(keys: Vec<Arc<Key>>) -> Self {
-        Self { keys }
+        Self { keys, incomplete: false }
+    }
+
+    /// The same, of which some keys have not been fetched yet: what none of the others
+    /// verifies is `unavailable`, not wrong.
+    pub fn incomplete(self) -> Self {
+        Self { incomplete: true, ..self }
+    }
+
+    /// Whether keys are still to come.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 
     /// All keys.
@@ -93,23 +105,24 @@ impl Keyring {
         &self.keys
     }
 
-    /// The key of that id.
+    /// The (first) key of that id.
     pub fn get(&self, id: &str) -> Option<&Arc<Key>> {
         self.keys.iter().find(|key| &*key.id == id)
     }
 
     /// The keys in the order in which they are worth trying: those in force first, so
-    /// that a key outside its window is only ever the answer when no other fits. `first`
-    /// leads its group; with `only_first` there is no other.
+    /// that a key outside its window is only ever the answer when no other fits. Those of
+    /// the id `named` lead their group; with `only_named` there are no others.
     pub(super) fn candidates<'k>(
         &'k self,
-        first: Option<&'k Arc<Key>>,
-        only_first: bool,
+        named: Option<&'k str>,
+        only_named: bool,
         now: UnixTime,
     ) -> impl Iterator<Item = &'k Arc<Key>> {
-        let others = if only_first { [].as_slice() } else { &self.keys };
-        let others = others.iter().filter(move |key| first.is_none_or(|f| !Arc::ptr_eq(f, key)));
-        let all = first.into_iter().chain(others);
+        let is_named = move |key: &&Arc<Key>| named.is_some_and(|id| *key.id == *id);
+        let others = if only_named { [].as_slice() } else { &self.keys };
+        let others = others.iter().filter(move |key| !is_named(key));
+        let all = self.keys.iter().filter(is_named).chain(others);
         let in_force = move |key: &&Arc<Key>| key.state(now) == KeyState::Active;
         all.clone().filter(in_force).chain(all.filter(move |key| !in_force(key)))
     }
@@ -153,7 +166,16 @@ impl Key {
         algorithm: Option<Algorithm>,
         pem: &[u8],
     ) -> Result<Self, KeyError> {
-        let pem::PublicKey { key_type, bytes } = pem::public_key(pem)?;
+        Self::public(id, algorithm, &pem::public_key(pem)?)
+    }
+
+    /// The same, out of its wrapping.
+    pub(super) fn public(
+        id: &str,
+        algorithm: Option<Algorithm>,
+        key: &pem::PublicKey,
+    ) -> Result<Self, KeyError> {
+        let pem::PublicKey { key_type, bytes } = key;
         let (name, fitting): (_, &[Algorithm]) = match key_type {
             KeyType::Rsa => ("an RSA", &[Algorithm::RS256, Algorithm::PS256]),
             KeyType::P256 => ("a P-256", &[Algorithm::ES256]),
@@ -170,21 +192,21 @@ impl Key {
         let unsound = |_| KeyError(format!("the bytes are not those of {name} public key"));
         let key = match key_type {
             KeyType::Rsa => {
-                let key = aws_lc_rs::rsa::PublicKey::from_der(&bytes).map_err(unsound)?;
+                let key = aws_lc_rs::rsa::PublicKey::from_der(bytes).map_err(unsound)?;
                 check_rsa_size(&key)?;
-                DecodingKey::from_rsa_der(&bytes)
+                DecodingKey::from_rsa_der(bytes)
             }
             KeyType::P256 => {
-                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &bytes).map_err(unsound)?;
-                DecodingKey::from_ec_der(&bytes)
+                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes).map_err(unsound)?;
+                DecodingKey::from_ec_der(bytes)
             }
             KeyType::P384 => {
-                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &bytes).map_err(unsound)?;
-                DecodingKey::from_ec_der(&bytes)
+                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, bytes).map_err(unsound)?;
+                DecodingKey::from_ec_der(bytes)
             }
             KeyType::Ed25519 => {
-                ParsedPublicKey::new(&ED25519, &bytes).map_err(unsound)?;
-                DecodingKey::from_ed_der(&bytes)
+                ParsedPublicKey::new(&ED25519, bytes).map_err(unsound)?;
+                DecodingKey::from_ed_der(bytes)
             }
         };
         Ok(Self::of(id, algorithm, Material::Public(key)))
@@ -496,7 +518,6 @@ mod tests {
         let lapsed = |id| key(id).with_window(None, Some(now));
         let keys = ring([lapsed("a"), key("b"), lapsed("c"), key("d")]);
         let order = |first: Option<&str>, only| {
-            let first = first.and_then(|id| keys.get(id));
             let ids = keys.candidates(first, only, now).map(|key| key.id().to_string());
             ids.collect::<Vec<_>>().concat()
         };

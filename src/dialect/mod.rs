@@ -15,6 +15,7 @@ pub mod digest;
 pub(crate) mod founding;
 pub mod fresh;
 pub mod json;
+pub mod jwk;
 pub mod jwt;
 pub mod keyring;
 pub(crate) mod pem;
@@ -440,6 +441,17 @@ impl Dialect {
                 Reason::Malformed,
                 "the credential is of another kind than this site's dialect",
             )),
+        }
+    }
+
+    /// Whether a credential that was turned away names a key that the keyring does not have:
+    /// then newer keys, fetched from where the site's come from, might verify it.
+    pub fn names_unknown_key(&self, credential: &Credential<'_>, keyring: &Keyring) -> bool {
+        match (&self.mechanism, credential) {
+            (Mechanism::Jwt(rules), Credential::Token(token)) => {
+                jwt::names_unknown_key(rules, token, keyring)
+            }
+            _ => false,
         }
     }
 

@@ -114,7 +114,7 @@ fn outcome(
     } else {
         let found = source::find(request, &place.settings.sources, &dialect.mechanism, &has_shape);
         let verify = |credential: &Credential<'_>| {
-            prover.verify(dialect, credential, &place.site.keyring, now)
+            prover.verify(dialect, credential, &place.site.keys(), now)
         };
         let finding = finding(place, plan, request, &found, verify);
         (decide(place.settings.mode, finding), found)

@@ -196,6 +196,7 @@ impl PlanBuilder {
             index: 0,
             dialect: self.dialect,
             keyring: Keyring::default(),
+            key_sets: crate::plan::KeySets::default(),
             settings,
             routes,
             upstream: Upstream {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::clock::UnixTime;
-use crate::dialect::{Credential, Dialect, Keyring, Rejection};
+use crate::dialect::{Credential, Dialect, Keyring, Reason, Rejection};
 use crate::gate::{Prover, RequestView, Verdict, examine_with};
 use crate::identity::Identity;
 use crate::plan::Plan;
@@ -21,6 +21,9 @@ pub struct Judgement<'p> {
     /// Whether the request is to be forwarded, with which edits and on whose behalf; or
     /// refused, and why.
     pub verdict: Verdict<'p>,
+    /// The credential was turned away for a key that is not there, and the site fetches its
+    /// keys: once they have been fetched anew, judging again may come to something else.
+    pub lacks_key: bool,
     /// How long verifying the credential took, if one was verified.
     pub verification: Option<Duration>,
 }
@@ -29,13 +32,16 @@ pub struct Judgement<'p> {
 pub fn judge<'p>(plan: &'p Plan, request: &RequestView<'_>, now: UnixTime) -> Judgement<'p> {
     let prover = Timed::default();
     let verdict = examine_with(plan, request, now, &prover);
-    Judgement { verdict, verification: prover.took.get() }
+    let fetches = verdict.site.is_some_and(|site| !site.key_sets.is_empty());
+    let lacks_key = fetches && prover.lacks_key.get();
+    Judgement { verdict, lacks_key, verification: prover.took.get() }
 }
 
 /// The dialect's own proof, timed.
 #[derive(Default)]
 struct Timed {
     took: Cell<Option<Duration>>,
+    lacks_key: Cell<bool>,
 }
 
 impl Prover for Timed {
@@ -49,6 +55,15 @@ impl Prover for Timed {
         let begun = Instant::now();
         let verified = dialect.verify(credential, keyring, now);
         self.took.set(Some(begun.elapsed()));
+        if let Err(rejection) = &verified {
+            self.lacks_key.set(match rejection.reason {
+                Reason::Unavailable => true,
+                Reason::UnknownKey | Reason::UnsupportedAlgorithm | Reason::BadSignature => {
+                    dialect.names_unknown_key(credential, keyring)
+                }
+                _ => false,
+            });
+        }
         verified
     }
 

@@ -28,6 +28,7 @@ use super::spelling::spelled;
 use super::{head, wire};
 use crate::drain::{Drain, Phase};
 use crate::gate::{Edits, Fault, Peer, Refusal, RequestView, contract};
+use crate::jwks;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::telemetry::UpstreamError;
@@ -108,7 +109,7 @@ impl Gate {
             };
             match self.unfit(request, journey) {
                 Some(refusal) => Step::Answer(journey.refuse_head(peer, &refusal)),
-                None => self.judge(journey, &view),
+                None => self.judge(journey, &view).await,
             }
         };
         match step {
@@ -135,9 +136,16 @@ impl Gate {
         head::examine_http2(request.method.as_str(), request.raw_path()).err()
     }
 
-    /// Judges, and says once a minute when forwarding headers were not believed.
-    pub(super) fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
-        let step = journey.judge(view);
+    /// Judges, once more where a key had to be fetched first, and says once a minute when
+    /// forwarding headers were not believed.
+    pub(super) async fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
+        let begun = Instant::now();
+        let mut step = journey.judge(view);
+        if let Some(sets) = journey.lacks_key()
+            && jwks::freshen(sets, begun, self.shared.current.metrics()).await
+        {
+            step = journey.judge(view);
+        }
         if journey.distrusted() {
             let mut warned = self.shared.untrusted_warned.lock();
             if warned.is_none_or(|last| last.elapsed() >= UNTRUSTED_WARNING) {

@@ -14,6 +14,7 @@ use crate::gate::origin::Origin;
 use crate::gate::{Cause, Fault, Forward, Mode, Outcome, Peer, Refusal, RequestView, forwarded};
 use crate::identity::Standing;
 use crate::judge;
+use crate::plan::KeySets;
 use crate::refusal::{self, Reply};
 use crate::reload::{Current, Generation};
 use crate::telemetry::{Decided, Decision, GaugeGuard, Occurrence, SiteMeters, UpstreamError};
@@ -42,6 +43,7 @@ pub struct Journey {
     /// Whose turn it was among the backend's addresses, and how many could not be reached.
     pub(super) turn: Option<usize>,
     farewell: Option<Farewell>,
+    lacks_key: bool,
     pub(super) attempts: usize,
     pub(super) body_seen: usize,
     pub(super) body_whole: bool,
@@ -98,6 +100,7 @@ impl Journey {
             verification: None,
             turn: None,
             farewell: None,
+            lacks_key: false,
             attempts: 0,
             body_seen: 0,
             body_whole: false,
@@ -138,6 +141,12 @@ impl Journey {
         sites.get(self.site?)?.upstream.host.as_deref()
     }
 
+    /// The site's key sets, if fetching them anew may change the judgement.
+    pub(super) fn lacks_key(&self) -> Option<&KeySets> {
+        let sites = &self.generation.as_ref().filter(|_| self.lacks_key)?.plan.sites;
+        Some(&sites.get(self.site?)?.key_sets)
+    }
+
     /// What a refused handshake is told within the WebSocket, where it is.
     pub(super) fn farewell(&mut self) -> Option<Farewell> {
         self.farewell.take()
@@ -163,6 +172,8 @@ impl Journey {
     /// it is chosen here.
     pub fn judge(&mut self, head: &RequestView<'_>) -> Step {
         let begun = Instant::now();
+        // It may be the second time.
+        (self.code, self.key, self.overlooked) = (None, None, None);
         let Some(generation) = self.generation.clone() else {
             return Step::Answer(self.fault(Fault::UpstreamUnavailable, "the request is over"));
         };
@@ -182,7 +193,9 @@ impl Journey {
             .and_then(|origin| origin.to_str().ok())
             .map(str::to_owned);
         let view = RequestView { request_id: &self.request_id, ..*head };
-        let judge::Judgement { verdict, verification } = judge::judge(plan, &view, UnixTime::now());
+        let judge::Judgement { verdict, lacks_key, verification } =
+            judge::judge(plan, &view, UnixTime::now());
+        self.lacks_key = lacks_key;
         self.stripped = verdict.stripped;
         self.distrusted = verdict.distrusted;
         self.allowed_origins = verdict.allowed_origins;

@@ -91,7 +91,7 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         status,
         upgrade,
     };
-    if let Step::Answer(reply) = gate.judge(&mut journey, &view) {
+    if let Step::Answer(reply) = gate.judge(&mut journey, &view).await {
         if let Some(farewell) = journey.farewell() {
             journey.record(&trace(StatusCode::SWITCHING_PROTOCOLS.as_u16(), true));
             return farewell.say(client.stream, journey.request_id()).await;

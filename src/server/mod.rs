@@ -3,6 +3,7 @@
 mod bounded;
 mod chunks;
 pub mod front;
+mod keys;
 pub mod listen;
 mod signals;
 
@@ -23,7 +24,8 @@ use crate::server::signals::Signals;
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
 
-/// How long names are given to resolve before the first request is accepted.
+/// How long names are given to resolve, and keys to come, before the first request is
+/// accepted.
 const FIRST_RESOLUTION: Duration = Duration::from_secs(2);
 /// How often readiness looks at what changes by itself.
 const READINESS_ROUND: Duration = Duration::from_millis(500);
@@ -109,7 +111,8 @@ async fn run(
         let app = admin::service(state.clone(), full);
         tokio::spawn(serve_interior(bound, drain.clone(), app));
     }
-    first_resolution(&upstreams).await;
+    let first = async { tokio::join!(first_resolution(&upstreams), keys::first_fetch(&current)) };
+    let _ = tokio::time::timeout(FIRST_RESOLUTION, first).await;
     for bound in sockets.public {
         tracing::info!(address = %bound.address(), "listening");
         tokio::spawn(serve_public(bound, front.clone(), metrics.clone()));
@@ -120,6 +123,7 @@ async fn run(
     let stop_watching = drain.pingora();
     tokio::spawn(reload::watch(current.clone(), stop_watching));
     tokio::spawn(keep_readiness(current.clone(), upstreams, readiness.clone(), drain.clone()));
+    tokio::spawn(keys::keep(current.clone(), readiness.clone(), drain.clone()));
     let quick = signals.until_asked_to_stop(|| reload_quietly(&current)).await;
     readiness.set_draining(true);
     let settings = current.load().plan.drain;
@@ -140,12 +144,9 @@ fn reload_quietly(current: &Arc<Current>) {
 }
 
 async fn first_resolution(upstreams: &Upstreams) {
-    let resolved = async {
-        while !upstreams.unresolved().is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let _ = tokio::time::timeout(FIRST_RESOLUTION, resolved).await;
+    while !upstreams.unresolved().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn serve_public(bound: Bound, front: Arc<Front>, metrics: Arc<Metrics>) {
@@ -221,7 +222,7 @@ fn announce(plan: &Plan) {
             site = %site.name,
             dialect = %site.dialect.name,
             mode = site.settings.mode.name(),
-            keys = site.keyring.keys().len(),
+            keys = site.keys().keys().len(),
             "serving"
         );
     }

@@ -55,6 +55,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
         index,
         dialect: jwt(),
         keyring: Keyring::new(vec![Arc::new(key("new")), Arc::new(old)]),
+        key_sets: crate::plan::KeySets::default(),
         settings: settings(mode),
         routes: Routes::default(),
         upstream: Upstream {

@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::metrics::{GaugeGuard, Metrics, SITES_IN_HISTOGRAMS, gauge};
+use super::key_meters::KeyMeters;
+use super::metrics::{GaugeGuard, Metrics, SITES_IN_HISTOGRAMS};
 use super::outcomes::{self, CloseReason, Decided, Decision, FIELDS, UpstreamError};
 use crate::clock::UnixTime;
 use crate::dialect::Reason;
@@ -42,17 +43,10 @@ pub struct SiteMeters {
     stripped: IntCounter,
     omitted: Vec<(&'static str, IntCounter)>,
     upstream_errors: Vec<IntCounter>,
-    keys: Vec<KeyMeter>,
+    keys: KeyMeters,
     live: IntGauge,
     live_closed: Arc<[IntCounter]>,
     in_flight: IntGauge,
-}
-
-struct KeyMeter {
-    id: Arc<str>,
-    verified: IntCounter,
-    rejected: IntCounter,
-    last_used: IntGauge,
 }
 
 const REASONS: usize = Reason::ALL.len();
@@ -91,9 +85,9 @@ impl Metrics {
             site(values) && values.is_empty() == (plan.sites.len() > SITES_IN_HISTOGRAMS)
         };
         let key = |values: &[Box<str>]| match values {
-            [name, id, ..] => plan.sites.iter().any(|site| {
-                *site.name == **name && site.keyring.keys().iter().any(|key| **key.id() == **id)
-            }),
+            [name, id, ..] => {
+                plan.sites.iter().any(|site| *site.name == **name && site.keys().get(id).is_some())
+            }
             _ => false,
         };
         self.decisions.retain(|values| match values {
@@ -118,6 +112,12 @@ impl Metrics {
         self.key_verifications.retain(key);
         self.key_last_used.retain(key);
         self.key_not_after.retain(key);
+        let fetches = |values: &[Box<str>]| {
+            let fetching = plan.sites.iter().filter(|site| !site.key_sets.is_empty());
+            fetching.into_iter().any(|site| values.first().is_some_and(|own| **own == *site.name))
+        };
+        self.jwks_fetches.retain(fetches);
+        self.jwks_success.retain(fetches);
     }
 }
 
@@ -144,7 +144,7 @@ impl SiteMeters {
             stripped: metrics.stripped.with(&[site]),
             omitted: Vec::new(),
             upstream_errors: Vec::new(),
-            keys: Vec::new(),
+            keys: KeyMeters::default(),
             live: metrics.live.detached(&[site]),
             live_closed: Arc::default(),
             in_flight: metrics.in_flight.with(&[site]),
@@ -162,8 +162,13 @@ impl SiteMeters {
         let errors = UpstreamError::ALL.iter();
         self.upstream_errors =
             errors.map(|kind| metrics.upstream_errors.with(&[name, kind.name()])).collect();
-        self.keys =
-            site.keyring.keys().iter().map(|key| KeyMeter::new(&metrics, name, key)).collect();
+        self.keys = KeyMeters::new(&metrics, site);
+        if !site.key_sets.is_empty() {
+            for result in ["success", "failure"] {
+                metrics.jwks_fetches.with(&[name, result]);
+            }
+            metrics.jwks_success.with(&[name]);
+        }
         self.live = metrics.live.with(&[name]);
         let reasons = CloseReason::ALL.iter();
         self.live_closed =
@@ -203,8 +208,7 @@ impl SiteMeters {
 
     /// When a key of this site last verified a credential, if it has since the start.
     pub fn key_last_used(&self, id: &str) -> Option<UnixTime> {
-        let secs = self.keys.iter().find(|key| *key.id == *id)?.last_used.get();
-        u64::try_from(secs).ok().filter(|secs| *secs > 0).map(UnixTime::from_secs)
+        self.keys.last_used(id)
     }
 
     pub(super) fn decision(&self, decided: Decided) -> &IntCounter {
@@ -261,7 +265,10 @@ impl SiteMeters {
             {
                 self.would_reject(reason).inc();
             }
-            self.count_key(occurrence.key, decided.decision == Decision::Verified);
+            if let Some(id) = occurrence.key {
+                let verified = decided.decision == Decision::Verified;
+                self.keys.count(&self.metrics, &self.site, id, verified);
+            }
         }
         if let Some((scheme, duration)) = occurrence.verification
             && let Some((_, histogram)) =
@@ -281,38 +288,6 @@ impl SiteMeters {
             && let Some(counter) = self.upstream_errors.get(kind as usize)
         {
             counter.inc();
-        }
-    }
-
-    fn count_key(&self, id: Option<&str>, verified: bool) {
-        let Some(key) = id.and_then(|id| self.keys.iter().find(|key| *key.id == *id)) else {
-            return;
-        };
-        if !verified {
-            return key.rejected.inc();
-        }
-        key.verified.inc();
-        let now = gauge(UnixTime::now().as_secs());
-        // A store per second, not per request: the gauge's cache line is shared.
-        if key.last_used.get() != now {
-            key.last_used.set(now);
-        }
-    }
-}
-
-impl KeyMeter {
-    fn new(metrics: &Metrics, site: &str, key: &crate::dialect::Key) -> Self {
-        let id: &str = key.id();
-        if let Some(end) = key.not_after() {
-            metrics.key_not_after.with(&[site, id]).set(gauge(end.as_secs()));
-        } else {
-            metrics.key_not_after.retain(|values| *values != [site.into(), id.into()]);
-        }
-        Self {
-            id: key.id().clone(),
-            verified: metrics.key_verifications.with(&[site, id, "verified"]),
-            rejected: metrics.key_verifications.with(&[site, id, "rejected"]),
-            last_used: metrics.key_last_used.with(&[site, id]),
         }
     }
 }

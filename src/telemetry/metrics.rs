@@ -12,6 +12,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
 use super::family::{Family, Shared};
+use super::outcomes::Waited;
 use crate::clock::UnixTime;
 use crate::dialect::keyring::KeyState;
 use crate::plan::Plan;
@@ -80,6 +81,9 @@ metrics! {
     key_verifications IntCounter "key_verifications_total" ["site", "key", "result"] NONE "Credentials judged with a key, verified or rejected.",
     key_last_used IntGauge "key_last_used_timestamp_seconds" ["site", "key"] NONE "When a key last verified a credential; 0: not since the start.",
     key_not_after IntGauge "key_not_after_timestamp_seconds" ["site", "key"] NONE "When a key lapses, for keys that do.",
+    jwks_fetches IntCounter "jwks_fetches_total" ["site", "result"] NONE "Attempts to fetch a key set.",
+    jwks_success IntGauge "jwks_last_success_timestamp_seconds" ["site"] NONE "When a site's key sets were last fetched; 0: not since the start.",
+    network_waits IntCounter "network_waits_total" ["place", "result"] NONE "Requests that waited on the network before they were judged.",
     reload_successful IntGauge "config_last_reload_successful" [] NONE "Whether the last attempt to load the configuration succeeded.",
     reload_success_time IntGauge "config_last_reload_success_timestamp_seconds" [] NONE "When the configuration was last loaded.",
     reloads IntCounter "config_reloads_total" ["trigger", "result"] NONE "Attempts to reload the configuration.",
@@ -118,6 +122,9 @@ impl Trigger {
     }
 }
 
+/// The `place` of waits for key sets.
+const KEY_SETS: &str = "jwks";
+
 /// The results of a reload, as the metric's label knows them.
 const RELOAD_RESULTS: [&str; 3] = ["success", "failure", "restart_required"];
 
@@ -132,6 +139,9 @@ impl Metrics {
         let revision = env!("COUNTERSIGN_REVISION");
         self.build_info.with(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         self.lines_dropped.with(&[]);
+        for result in Waited::ALL {
+            self.network_waits.with(&[KEY_SETS, result.name()]);
+        }
         for trigger in Trigger::ALL {
             for result in RELOAD_RESULTS {
                 self.reloads.with(&[trigger.name(), result]);
@@ -164,6 +174,23 @@ impl Metrics {
         self.reload_successful.with(&[]).set(i64::from(result == "success"));
     }
 
+    /// Counts an attempt to fetch a key set.
+    pub fn key_set_fetched(&self, site: &str, success: bool, now: UnixTime) {
+        if !self.sites.read().contains_key(site) {
+            return;
+        }
+        let result = if success { "success" } else { "failure" };
+        self.jwks_fetches.with(&[site, result]).inc();
+        if success {
+            self.jwks_success.with(&[site]).set(gauge(now.as_secs()));
+        }
+    }
+
+    /// Counts a request that waited for a key set.
+    pub fn waited_for_keys(&self, result: Waited) {
+        self.network_waits.with(&[KEY_SETS, result.name()]).inc();
+    }
+
     /// Everything in Prometheus' text format 0.0.4, as of now.
     pub fn render(&self, plan: &Plan, now: UnixTime) -> String {
         if let Some(count) = &*self.dropped_lines.read() {
@@ -172,8 +199,9 @@ impl Metrics {
         }
         for site in &plan.sites {
             for state in [KeyState::Active, KeyState::Scheduled, KeyState::Lapsed] {
-                let keys = site.keyring.keys().iter().filter(|key| key.state(now) == state);
-                self.keys.with(&[&site.name, state.name()]).set(gauge(keys.count() as u64));
+                let keys = site.keys();
+                let count = keys.keys().iter().filter(|key| key.state(now) == state).count();
+                self.keys.with(&[&site.name, state.name()]).set(gauge(count as u64));
             }
         }
         // Fails only for families without a name or with mixed types, which the registry
@@ -275,6 +303,9 @@ mod tests {
         let mut listed: BTreeSet<_> = Metrics::ALL.iter().map(|(name, _)| *name).collect();
         // Shown only where a site observes.
         listed.remove("countersign_would_reject_total");
+        // Or where it fetches keys.
+        listed.remove("countersign_jwks_fetches_total");
+        listed.remove("countersign_jwks_last_success_timestamp_seconds");
         assert_eq!(ours, listed);
         assert!(process.contains("process_resident_memory_bytes"));
     }

@@ -8,6 +8,7 @@ pub mod family;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod identity;
+mod key_meters;
 pub mod log;
 mod meters;
 pub mod metrics;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 pub use meters::{LiveGuard, Meters, SiteMeters};
 pub use metrics::{GaugeGuard, Listener, Metrics, Trigger};
-pub use outcomes::{CloseReason, Decided, Decision, UpstreamError};
+pub use outcomes::{CloseReason, Decided, Decision, UpstreamError, Waited};
 
 use crate::dialect::Reason;
 use crate::plan::AccessLog;

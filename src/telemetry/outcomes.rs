@@ -1,7 +1,7 @@
 //! The closed sets that metric labels and log fields are drawn from, and which of their
 //! combinations a site can produce at all.
 
-use crate::dialect::{AudienceRule, Carrier, Dialect, KeySelection, Mechanism, Reason};
+use crate::dialect::{AudienceRule, Carrier, KeySelection, Mechanism, Reason};
 use crate::gate::{Fault, Mode};
 use crate::plan::{Settings, Site};
 
@@ -69,6 +69,18 @@ words! {
     }
 }
 
+words! {
+    /// How waiting on the network before a judgement ended.
+    Waited {
+        /// What was waited for came.
+        Success "success",
+        /// It could not be had.
+        Failure "failure",
+        /// It did not come in time.
+        Timeout "timeout",
+    }
+}
+
 /// One judgement, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decided {
@@ -100,7 +112,7 @@ pub fn possible(site: &Site) -> Vec<Decided> {
     let mut all = Vec::new();
     for settings in std::iter::once(&site.settings).chain(routes) {
         let absent = absent_reasons(site, settings);
-        let bad = bad_reasons(&site.dialect, settings);
+        let bad = bad_reasons(site, settings);
         let mode = settings.mode;
         let mut add = |decision, reasons: &[Reason]| {
             let found = reasons.iter().map(|reason| Some(*reason));
@@ -141,7 +153,7 @@ fn absent_reasons(site: &Site, settings: &Settings) -> Vec<Reason> {
     }
 }
 
-fn bad_reasons(dialect: &Dialect, settings: &Settings) -> Vec<Reason> {
+fn bad_reasons(site: &Site, settings: &Settings) -> Vec<Reason> {
     use Reason as R;
     let mut reasons = vec![
         R::Ambiguous,
@@ -158,7 +170,10 @@ fn bad_reasons(dialect: &Dialect, settings: &Settings) -> Vec<Reason> {
     if cookies || !settings.allowed_origins.is_empty() {
         reasons.push(R::OriginNotAllowed);
     }
-    if let Mechanism::Jwt(rules) = &dialect.mechanism {
+    if !site.key_sets.is_empty() {
+        reasons.push(R::Unavailable);
+    }
+    if let Mechanism::Jwt(rules) = &site.dialect.mechanism {
         reasons.extend([R::UnsupportedAlgorithm, R::Expired, R::NotYetValid]);
         let by_kid = !matches!(rules.key, KeySelection::Any | KeySelection::KidOrAny);
         let rule = [

@@ -26,6 +26,7 @@ mod front;
 mod http2;
 mod idle;
 mod init;
+mod key_sets;
 mod limits;
 mod matrix;
 mod pipelining;

@@ -5,9 +5,12 @@
 //! follows from something already reported is not reported.
 
 mod access;
+mod algorithm;
 mod dialect;
 mod hosts;
 mod key;
+mod key_folder;
+mod key_set;
 mod listener;
 mod pattern;
 mod route;

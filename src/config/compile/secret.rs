@@ -58,14 +58,24 @@ pub fn with_text(
     } else {
         (raw.value.as_ref()?.clone().into_bytes(), place.key("value"))
     };
+    sound(compiler, "", bytes, raw.encoding.unwrap_or(default), &place)
+}
 
-    let encoding = raw.encoding.unwrap_or(default);
+/// What was read, decoded, and the text itself; `None` when it is no secret (reported).
+/// `who` is put before the problem where the place alone does not say which secret it is.
+pub fn sound(
+    compiler: &mut Compiler<'_, '_>,
+    who: &str,
+    bytes: Vec<u8>,
+    encoding: SecretEncoding,
+    place: &Place,
+) -> Option<(Secret, Secret)> {
     let decoded = decode(&bytes, encoding).map(Secret::new);
     let encoded_sample = || sample(decoded.as_ref()?.expose());
     if let Some(sample) = sample(&bytes).or_else(encoded_sample) {
         compiler
             .report
-            .value(&place, sample)
+            .value(place, format!("{who}{sample}"))
             .expected("a secret that nobody can guess")
             .hint("`countersign keygen` makes one");
         return None;
@@ -73,13 +83,16 @@ pub fn with_text(
     let Some(secret) = decoded else {
         compiler
             .report
-            .value(&place, format!("the secret is not {}", name_of(encoding)))
+            .value(place, format!("{who}the secret is not {}", name_of(encoding)))
             .expected(format!("what `encoding` or the dialect says: {}", name_of(encoding)))
             .hint("`encoding: raw` takes the bytes as they are");
         return None;
     };
     if secret.expose().trim_ascii().is_empty() {
-        compiler.report.value(&place, "an empty secret").hint("`countersign keygen` makes one");
+        compiler
+            .report
+            .value(place, format!("{who}an empty secret"))
+            .hint("`countersign keygen` makes one");
         return None;
     }
     Some((secret, Secret::new(bytes)))
@@ -125,6 +138,16 @@ pub fn file(
     named: &str,
     place: &Place,
 ) -> Option<(std::path::PathBuf, Vec<u8>)> {
+    file_up_to(compiler, named, MAX_BYTES, place)
+}
+
+/// The same, of a file that may be larger (in bytes).
+pub fn file_up_to(
+    compiler: &mut Compiler<'_, '_>,
+    named: &str,
+    most: u64,
+    place: &Place,
+) -> Option<(std::path::PathBuf, Vec<u8>)> {
     let path = compiler.path(named);
     if !compiler.watched.contains(&path) {
         compiler.watched.push(path.clone());
@@ -132,7 +155,7 @@ pub fn file(
     if !compiler.options.secrets {
         return None;
     }
-    match read(&path) {
+    match read(&path, most) {
         Ok(bytes) => Some((path, bytes)),
         Err(error) => {
             compiler
@@ -144,22 +167,28 @@ pub fn file(
     }
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     // Looked at before it is opened: opening a pipe would wait for somebody to write.
     if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(std::io::Error::other("it is larger than 64 KiB"));
+    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let most = most / 1024;
+        return Err(std::io::Error::other(format!("it is larger than {most} KiB")));
     }
     Ok(bytes)
 }
 
 fn from_file(compiler: &mut Compiler<'_, '_>, named: &str, place: &Place) -> Option<Vec<u8>> {
-    let (path, mut bytes) = file(compiler, named, place)?;
-    if others_can_read(&path) {
+    let (path, bytes) = file(compiler, named, place)?;
+    Some(as_secret(compiler, &path, bytes))
+}
+
+/// What a file holds, as a secret: no newline at its end, and nobody else's to read.
+pub fn as_secret(compiler: &mut Compiler<'_, '_>, path: &Path, mut bytes: Vec<u8>) -> Vec<u8> {
+    if others_can_read(path) {
         compiler.warn(format!(
             "{}: other users of this machine can read this secret; chmod 600",
             path.display()
@@ -172,7 +201,7 @@ fn from_file(compiler: &mut Compiler<'_, '_>, named: &str, place: &Place) -> Opt
             bytes.pop();
         }
     }
-    Some(bytes)
+    bytes
 }
 
 #[cfg(unix)]

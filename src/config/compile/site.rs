@@ -12,7 +12,7 @@ use crate::dialect::{
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
-use crate::plan::{Address, NO_SITE, Settings, Site};
+use crate::plan::{Address, KeySets, NO_SITE, Settings, Site};
 
 /// What a site cannot know of itself.
 pub struct Surroundings<'p> {
@@ -80,7 +80,7 @@ pub fn site(
 
     let place_of_keys = place.key("keys");
     let written = raw.keys.as_ref();
-    let keys = written
+    let key::Keys { own, fetched } = written
         .map(|list| key::keys(compiler, name, list, &compiled, &place_of_keys))
         .unwrap_or_default();
     let has_keys = written.is_some_and(|list| !list.is_empty());
@@ -91,7 +91,8 @@ pub fn site(
         name: name.into(),
         index,
         dialect,
-        keyring: Keyring::new(if compiler.options.secrets { keys } else { Vec::new() }),
+        keyring: Keyring::new(if compiler.options.secrets { own } else { Vec::new() }),
+        key_sets: KeySets::new(fetched),
         settings,
         routes,
         upstream: upstream?,

@@ -16,7 +16,7 @@ pub use dialect::{
 pub use scalars::{Mode, Period, PeriodOrNone, Seconds, Size, Threads, Time};
 pub use shapes::{Admin, AdminSettings, List, Named, NamesOrName, OneOrMany, Upstream};
 pub use site::{
-    Balance, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site, Source,
+    Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site, Source,
     SourceNames, UnsignedWord,
 };
 

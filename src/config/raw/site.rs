@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{JwtLeeway, List, Mode, NamesOrName, OneOrMany, Time, Upstream};
+use super::{JwtLeeway, List, Mode, NamesOrName, OneOrMany, Period, Time, Upstream};
 
 /// One chat backend and the people who may speak to it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -45,17 +45,24 @@ pub struct Site {
     pub refuse_upgrade: Option<RefuseUpgradeWord>,
 }
 
-/// A key that verifies: `secret` or `public_key`.
+/// A key that verifies: `secret` or `public_key`; or many, from a set or a folder: `jwks`
+/// or `directory`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// `[A-Za-z0-9._-]{1,64}`, unique in the site; tokens may name it as `kid`.
-    #[schemars(required, regex(pattern = r"^[A-Za-z0-9._-]{1,64}$"))]
+    /// `[A-Za-z0-9._-]{1,64}`, unique in the site; tokens may name it as `kid`. The keys of
+    /// a set have their `kid`, those of a folder their file's name up to the last dot.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,64}$"))]
     pub id: Option<String>,
     /// A shared secret.
     pub secret: Option<Secret>,
     /// A public key in PEM.
     pub public_key: Option<PublicKey>,
+    /// A JSON Web Key Set.
+    pub jwks: Option<Jwks>,
+    /// A folder with one file a key: a secret, or a public key in PEM. A file that is taken
+    /// away withdraws its key.
+    pub directory: Option<String>,
     /// The one algorithm; default by the key's type: secret HS256, RSA RS256, P-256 ES256,
     /// P-384 ES384, Ed25519 EdDSA.
     pub algorithm: Option<String>,
@@ -63,6 +70,25 @@ pub struct Key {
     pub not_before: Option<Time>,
     /// Proves nothing from this moment on (RFC 3339).
     pub not_after: Option<Time>,
+}
+
+/// A JSON Web Key Set: `url` or `file`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jwks {
+    /// Where it is fetched from: `https://login.acme.example/jwks.json`.
+    pub url: Option<String>,
+    /// Path of a file, relative to the configuration.
+    pub file: Option<String>,
+    /// How often it is fetched again (default 5m).
+    pub refresh: Option<Period>,
+    /// How long an unknown `kid` may wait for one shared fetch (default and most 500ms; 0s:
+    /// none is made for it).
+    pub wait: Option<Period>,
+    /// How long its keys stay in force while it cannot be fetched (default 24h).
+    pub stale_for: Option<Period>,
+    /// Allow http: whoever is on the way can then choose the keys (default false).
+    pub insecure: Option<bool>,
 }
 
 /// A secret: `file`, `env` or `value`.

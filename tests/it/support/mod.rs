@@ -8,6 +8,7 @@ pub mod cases;
 pub mod echo;
 pub mod gateway;
 pub mod h2c;
+pub mod key_server;
 pub mod metrics;
 pub mod ports;
 pub mod raw;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use serde_yaml::{Mapping, Value};
 
-use super::{Compiler, key, pattern, source, unsigned};
+use super::{Compiler, algorithm, pattern, source, unsigned};
 use crate::config::document;
 use crate::config::later;
 use crate::config::marks::Marks;

@@ -1,7 +1,7 @@
 //! One dialect's text → its rules: the mechanism, the sources, the identity fields.
 
+use super::algorithm::unknown_algorithm;
 use super::claims::claim_rules;
-use super::key::unknown_algorithm;
 use super::{Compiled, Compiler, pattern, source, unsigned};
 use crate::config::place::Place;
 use crate::config::raw::{self, SecretEncoding};

@@ -1,0 +1,1 @@
+twice-0123456789abcdef0123456789abcdef
