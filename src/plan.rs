@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::dialect::{Dialect, Keyring};
 use crate::gate::contract::SiteValues;
+use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
 use crate::gate::policy::Mode;
 use crate::gate::route::{Hosts, Routes};
@@ -164,6 +165,8 @@ pub struct Settings {
     /// The origins whose pages may speak to the site; empty: any (cookie credentials:
     /// the site's own host).
     pub allowed_origins: Arc<[Origin]>,
+    /// Who may show the answers in a frame; none: whoever the backend lets.
+    pub frame_ancestors: Option<Arc<Ancestors>>,
     /// How a WebSocket handshake is refused.
     pub refuse_upgrade: RefuseUpgrade,
 }

@@ -14,6 +14,7 @@ use crate::clock::UnixTime;
 use crate::config::{self, WrittenKeys};
 use crate::dialect::diagnosis::{Case, Check, Party, Presented, Report, diagnose};
 use crate::dialect::{Dialect, Mechanism};
+use crate::jwks;
 use crate::plan::{Plan, Site};
 
 /// More than this nobody presents; any dialect's limit is far below.
@@ -89,7 +90,9 @@ fn explain(args: &Args) -> Result<Report, String> {
     }];
     let now = args.now.map_or_else(UnixTime::now, UnixTime::from_secs);
     let dialect = limited(&plan, site);
-    let here = Party { dialect: &dialect, ..party(site, &written) };
+    fetch_keys(site)?;
+    let keys = site.keys();
+    let here = Party { dialect: &dialect, keyring: &keys, ..party(site, &written) };
     let report = diagnose(&Case { site: here, others: &others, presented: &presented, now });
     if args.json {
         print(&(serde_json::to_string(&report).map_err(|error| error.to_string())? + "\n"));
@@ -99,6 +102,21 @@ fn explain(args: &Args) -> Result<Report, String> {
         let _ = out.write_all(for_people(&report, site, now).as_bytes()).and_then(|()| out.flush());
     }
     Ok(report)
+}
+
+/// Fetches the site's key sets, if it has any; a diagnosis without them would be a guess.
+fn fetch_keys(site: &Site) -> Result<(), String> {
+    if site.key_sets.is_empty() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    match runtime.block_on(jwks::fetch_once(&site.key_sets)).as_slice() {
+        [] => Ok(()),
+        problems => Err(format!("the site's keys cannot be fetched: {}", problems.join("; "))),
+    }
 }
 
 /// A site of the plan as a diagnosis sees it.

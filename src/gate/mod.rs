@@ -16,6 +16,7 @@ pub mod contract;
 mod edits;
 mod examination;
 pub mod forwarded;
+pub mod framing;
 pub mod host;
 pub mod origin;
 pub mod path;

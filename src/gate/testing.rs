@@ -144,6 +144,7 @@ pub fn settings() -> Settings {
         keep_unsigned: false,
         forward_credential: false,
         allowed_origins: Arc::new([]),
+        frame_ancestors: None,
         refuse_upgrade: crate::plan::RefuseUpgrade::default(),
     }
 }

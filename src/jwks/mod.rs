@@ -88,6 +88,23 @@ async fn document(set: &KeySet, client: &mut Option<Client>) -> Result<bytes::By
     client.get(&set.source.url).await
 }
 
+/// Fetches each set once, for whoever asks only once: no retries, no waiting for others.
+/// Returns what went wrong, in sentences.
+pub async fn fetch_once(sets: &KeySets) -> Vec<String> {
+    let mut client = None;
+    let mut problems = Vec::new();
+    for set in sets.iter() {
+        let accepted = document(set, &mut client).await.and_then(|document| {
+            let accepted = set.accept(&document, UnixTime::now());
+            accepted.map_err(|error| error.to_string())
+        });
+        if let Err(problem) = accepted {
+            problems.push(format!("{}: {problem}", set.source.shown()));
+        }
+    }
+    problems
+}
+
 /// Waits for one fetch of each set that may be fetched now, no longer than it allows.
 /// `seen` is when the request's judgement began; whether a set has come in since, so that
 /// judging again is worth it.

@@ -300,6 +300,13 @@ impl Gate {
             response.remove_header(name);
         }
         response.insert_header("Countersign-Request-Id", journey.request_id())?;
+        if let Some(ancestors) = journey.frame_ancestors()
+            && !response.status.is_informational()
+        {
+            let policy = ancestors.policy(&response.headers);
+            response.insert_header("Content-Security-Policy", policy)?;
+            response.remove_header("X-Frame-Options");
+        }
         if !response.status.is_informational() {
             journey.release();
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::farewell::Farewell;
 use crate::clock::UnixTime;
+use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
 use crate::gate::{Cause, Fault, Forward, Mode, Outcome, Peer, Refusal, RequestView, forwarded};
 use crate::identity::Standing;
@@ -30,6 +31,7 @@ pub struct Journey {
     site: Option<usize>,
     origin: Option<String>,
     allowed_origins: Arc<[Origin]>,
+    frame_ancestors: Option<Arc<Ancestors>>,
     forward: Option<Box<Forward>>,
     decided: Option<Decided>,
     code: Option<&'static str>,
@@ -88,6 +90,7 @@ impl Journey {
             site: None,
             origin: None,
             allowed_origins: Arc::default(),
+            frame_ancestors: None,
             forward: None,
             decided: None,
             code: None,
@@ -147,6 +150,11 @@ impl Journey {
         Some(&sites.get(self.site?)?.key_sets)
     }
 
+    /// Who may show the answer in a frame, where the configuration says it.
+    pub(super) fn frame_ancestors(&self) -> Option<&Ancestors> {
+        self.frame_ancestors.as_deref()
+    }
+
     /// What a refused handshake is told within the WebSocket, where it is.
     pub(super) fn farewell(&mut self) -> Option<Farewell> {
         self.farewell.take()
@@ -199,6 +207,8 @@ impl Journey {
         self.stripped = verdict.stripped;
         self.distrusted = verdict.distrusted;
         self.allowed_origins = verdict.allowed_origins;
+        self.frame_ancestors =
+            verdict.settings.and_then(|settings| settings.frame_ancestors.clone());
         if let Some(site) = verdict.site {
             self.site = Some(site.index);
             self.verification = verification.map(|took| (site.dialect.scheme(), took));
@@ -304,14 +314,19 @@ impl Journey {
             None => crate::plan::ErrorStyle::default(),
         };
         let realm = site.map(|site| &*site.name);
-        refusal::reply(
+        let mut reply = refusal::reply(
             refusal,
             style,
             realm,
             self.origin.as_deref(),
             &self.allowed_origins,
             &self.request_id,
-        )
+        );
+        if let Some(ancestors) = self.frame_ancestors() {
+            let policy = ancestors.policy(&http::HeaderMap::new());
+            reply.headers.push((http::header::CONTENT_SECURITY_POLICY, policy));
+        }
+        reply
     }
 
     /// Writes the request's line and counts it, once.

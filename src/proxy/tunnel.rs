@@ -289,6 +289,11 @@ fn clean_answer(answer: &mut Answer, journey: &Journey, switched: bool) {
     if let Ok(id) = HeaderValue::from_str(journey.request_id()) {
         answer.headers.insert(HeaderName::from_static("countersign-request-id"), id);
     }
+    if let Some(ancestors) = journey.frame_ancestors().filter(|_| !switched) {
+        let policy = ancestors.policy(&answer.headers);
+        answer.headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        answer.headers.remove(header::X_FRAME_OPTIONS);
+    }
     // No body, no length (RFC 9110 §8.6); of two, chunks count (RFC 9112 §6.3).
     if switched || answer.headers.contains_key(header::TRANSFER_ENCODING) {
         answer.headers.remove(header::CONTENT_LENGTH);

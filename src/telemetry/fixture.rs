@@ -72,6 +72,7 @@ pub(crate) fn settings(mode: Mode) -> Settings {
         keep_unsigned: false,
         forward_credential: false,
         allowed_origins: Arc::new([]),
+        frame_ancestors: None,
         refuse_upgrade: crate::plan::RefuseUpgrade::default(),
     }
 }

@@ -22,6 +22,7 @@ mod demo;
 mod drain;
 mod explain;
 mod forwarded;
+mod framing;
 mod front;
 mod http2;
 mod idle;

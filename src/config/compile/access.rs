@@ -1,4 +1,5 @@
-//! Who is believed: `trusted_proxies` and `allowed_origins`.
+//! Who is believed, and who may show what: `trusted_proxies`, `allowed_origins`,
+//! `frame_ancestors`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use ipnet::IpNet;
 use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw;
+use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
 use crate::plan::TrustedProxies;
 
@@ -87,4 +89,35 @@ pub fn origins(
         }
     }
     origins.into()
+}
+
+/// Who may show a site's pages in a frame; none where nothing is sound.
+pub fn frame_ancestors(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::List<String>,
+    place: &Place,
+) -> Option<Arc<Ancestors>> {
+    const EXPECTED: &str = "https://www.acme.example, https://*.acme.example, self or none";
+    let mut entries: Vec<String> = Vec::new();
+    for (index, text) in raw.entries() {
+        match Ancestors::entry(text) {
+            Some(entry) if !entries.contains(&entry) => entries.push(entry),
+            Some(_) => {}
+            None => {
+                let what = format!("`{text}` cannot frame a page");
+                compiler.report.value(&place.index(index), what).expected(EXPECTED);
+            }
+        }
+    }
+    let nobody = entries.iter().any(|entry| entry == "'none'");
+    if raw.is_empty() {
+        compiler
+            .report
+            .key(place, "an empty list of those who may frame")
+            .expected("[https://www.acme.example]")
+            .hint("`[none]` lets nobody; leave `frame_ancestors` out to let the backend say");
+    } else if nobody && entries.len() > 1 {
+        compiler.report.key(place, "`none` stands alone").expected("[none], or who may frame");
+    }
+    (!entries.is_empty()).then(|| Arc::new(Ancestors::new(&entries)))
 }

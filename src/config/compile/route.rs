@@ -68,6 +68,10 @@ fn settings(
     if let Some(list) = &raw.allowed_origins {
         settings.allowed_origins = access::origins(compiler, list, &place.key("allowed_origins"));
     }
+    if let Some(list) = &raw.frame_ancestors {
+        let place = place.key("frame_ancestors");
+        settings.frame_ancestors = access::frame_ancestors(compiler, list, &place);
+    }
     if let Some(way) = refuse_upgrade(raw.refuse_upgrade) {
         settings.refuse_upgrade = way;
     }
@@ -151,6 +155,7 @@ mod tests {
             keep_unsigned: false,
             forward_credential: false,
             allowed_origins: [].into(),
+            frame_ancestors: None,
             refuse_upgrade: RefuseUpgrade::default(),
         };
         let pattern = PathPattern::parse(path).unwrap();

@@ -69,6 +69,9 @@ pub fn site(
         keep_unsigned,
         forward_credential: raw.forward_credential.unwrap_or(false),
         allowed_origins,
+        frame_ancestors: raw.frame_ancestors.as_ref().and_then(|list| {
+            access::frame_ancestors(compiler, list, &place.key("frame_ancestors"))
+        }),
         refuse_upgrade: route::refuse_upgrade(raw.refuse_upgrade).unwrap_or_default(),
     };
     let routes = raw.routes.as_ref().map(|list| {

@@ -41,6 +41,9 @@ pub struct Site {
     pub forward_credential: Option<bool>,
     /// Origins whose pages may speak to the site: `https://www.acme.example`. Absent: any.
     pub allowed_origins: Option<List<String>>,
+    /// Who may show the site's pages in a frame: `https://www.acme.example`,
+    /// `https://*.acme.example`, `self`; `none` alone: nobody. Absent: as the backend says.
+    pub frame_ancestors: Option<List<String>>,
     /// How a WebSocket handshake is refused (default http).
     pub refuse_upgrade: Option<RefuseUpgradeWord>,
 }
@@ -187,6 +190,8 @@ pub struct Route {
     pub forward_credential: Option<bool>,
     /// Instead of the site's origins.
     pub allowed_origins: Option<List<String>>,
+    /// Instead of the site's.
+    pub frame_ancestors: Option<List<String>>,
     /// Instead of the site's setting.
     pub refuse_upgrade: Option<RefuseUpgradeWord>,
 }

@@ -9,6 +9,7 @@
 //! | `/stream/1000000` | a body of so many bytes, with its length |
 //! | `/chunked` | the echo in chunks, with a trailer |
 //! | `/informational` | a 103 before the answer |
+//! | `/framed` | policies that say who may frame it |
 //! | `/forge` | `Countersign-*` among its own header fields |
 //! | `/status/403` | that status |
 //! | `/ws` | a WebSocket, every message echoed |
@@ -169,6 +170,19 @@ impl Peer {
                 let early = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
                 self.stream.write_all(early).await?;
                 self.answer("200 OK", &[], echo.as_bytes()).await
+            }
+            ("framed", None) => {
+                let policies = [
+                    (
+                        "Content-Security-Policy",
+                        "default-src 'self'; frame-ancestors 'none'; img-src *",
+                    ),
+                    ("Content-Security-Policy", "script-src 'self'"),
+                    ("Content-Security-Policy-Report-Only", "frame-ancestors 'none'"),
+                    ("X-Frame-Options", "DENY"),
+                ];
+                let policies = if path == "/framed" { &policies[..] } else { &[] };
+                self.answer("200 OK", policies, echo.as_bytes()).await
             }
             ("forge", _) => {
                 let forged = [
