@@ -353,3 +353,38 @@ async fn a_key_comes_and_goes_with_its_file_in_a_folder() {
     std::fs::remove_file(gateway.path("keys/2026-12.secret")).expect("it is there");
     verifies(secrets[1], "2026-12", "unsupported_algorithm").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_judges_by_the_keys_that_are_published_now() {
+    let (k1, stranger) = (Signer::new("k1"), Signer::new("k1"));
+    let server = KeyServer::start(set(&[k1.jwk()])).await;
+    let sites = site(
+        "acme",
+        "http://127.0.0.1:9",
+        "prefer",
+        &format!("{{ jwks: {{ {} }} }}", server.jwks("")),
+    );
+    let (_folder, path) = crate::cli::written(&format!(
+        "version: 1\nlisteners: [ {{ address: \"127.0.0.1:8080\" }} ]\nsites:\n{sites}"
+    ));
+    let explain = |token: String| {
+        let arguments = ["explain", "--config", &path, "--site", "acme", &token].map(str::to_owned);
+        tokio::task::spawn_blocking(move || {
+            crate::cli::countersign(&arguments.each_ref().map(String::as_str))
+        })
+    };
+    let verified = explain(k1.token("u-1")).await.expect("no panic");
+    assert_eq!(crate::cli::code(&verified), 0, "{}", crate::cli::stdout(&verified));
+    let refused = explain(stranger.token("u-1")).await.expect("no panic");
+    assert_eq!(crate::cli::code(&refused), 1, "{}", crate::cli::stdout(&refused));
+    server.fail(500, "");
+    let unsure = explain(k1.token("u-1")).await.expect("no panic");
+    assert_eq!(crate::cli::code(&unsure), 2);
+    assert!(crate::cli::stderr(&unsure).contains("status 500"));
+    // `check` asks nobody.
+    let asked = server.asked();
+    let check = crate::cli::countersign(&["check", "--config", &path]);
+    assert_eq!(crate::cli::code(&check), 0);
+    assert!(crate::cli::stdout(&check).contains("keys from"), "{}", crate::cli::stdout(&check));
+    assert_eq!(server.asked(), asked);
+}
