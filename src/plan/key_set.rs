@@ -184,11 +184,13 @@ impl KeySets {
         if self.sets.is_empty() {
             return KeysNow::Fixed(own);
         }
-        let fetched: Vec<_> = self.sets.iter().map(|set| set.fetched.load()).collect();
-        let version = fetched.iter().map(|fetched| fetched.version).sum();
+        let version: u64 = self.sets.iter().map(|set| set.fetched.load().version).sum();
         if let Some(merged) = self.merged.load_full().filter(|merged| merged.version == version) {
             return KeysNow::Merged(merged);
         }
+        // Whatever has come in since is in this ring, and in its version.
+        let fetched: Vec<_> = self.sets.iter().map(|set| set.fetched()).collect();
+        let version = fetched.iter().map(|fetched| fetched.version).sum();
         let keys = own.keys().iter().chain(fetched.iter().flat_map(|fetched| &fetched.keys));
         let mut keyring = Keyring::new(keys.cloned().collect());
         if fetched.iter().any(|fetched| fetched.at.is_none()) {

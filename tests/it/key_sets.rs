@@ -120,17 +120,17 @@ async fn a_provider_that_hangs_holds_nobody_for_long() {
     let echo = Echo::start().await;
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let server = KeyServer::start(set(&[old.jwk()])).await;
-    let gateway = fetching("acme", &echo, &server.jwks(", wait: 200ms")).start().await;
+    let gateway = fetching("acme", &echo, &server.jwks(", wait: 500ms")).start().await;
     server.hang();
     let begun = Instant::now();
     assert_eq!(told(&gateway, "acme", &new.token("u-1")).await, "unknown_key");
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(3), "{took:?}");
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(3), "{took:?}");
     let waits = [("place", "jwks"), ("result", "timeout")];
     gateway.metric_reaches("countersign_network_waits_total", &waits, 1.0).await;
     assert_eq!(told(&gateway, "acme", &old.token("u-1")).await, "u-1 old");
     let busy = gateway.metrics().await.sum("countersign_overhead_seconds_sum", &[]);
-    assert!(busy < 0.15, "waiting is no time of our own: {busy}");
+    assert!(busy < 0.45, "waiting is no time of our own: {busy}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -97,15 +97,15 @@ fn fetched(
             .value(&place.key("wait"), "requests would wait for too long")
             .expected("500ms or less; 0s: none waits");
     }
-    let address = address?;
-    if address.scheme_str() == Some("http") {
-        let site = entry.site;
+    let stale_for = period(raw.stale_for, STALE_FOR);
+    let source = KeySource { url: address?, refresh, wait, stale_for, terms };
+    if source.url.scheme_str() == Some("http") {
+        let (site, url) = (entry.site, source.shown());
         compiler.warn(format!(
             "site {site}: {url} is fetched without TLS: whoever is on the way can choose the keys"
         ));
     }
-    let stale_for = period(raw.stale_for, STALE_FOR);
-    Some(KeySource { url: address, refresh, wait, stale_for, terms })
+    Some(source)
 }
 
 fn address(

@@ -631,3 +631,67 @@ fn no_damaged_token_panics_or_proves() {
         _ = judge(&jwt(), &keys, &good[..place], NOW).unwrap_err();
     }
 }
+
+#[test]
+fn while_keys_are_still_to_come_nothing_is_wrong_for_want_of_one() {
+    let by = |key: &Key, kid: &str| {
+        sign(key, &format!(r#"{{"typ":"JWT","alg":"HS256","kid":"{kid}"}}"#), PAYLOAD)
+    };
+    let foreign = secret("k2", Algorithm::HS256, "another-secret-0123456789abcdef0");
+    let unkeyed = sign(&foreign, HS256, PAYLOAD);
+    let no_keys = ring([]);
+    for (whole, token, otherwise) in [
+        (ring([k1()]), by(&foreign, "k2"), Reason::UnknownKey),
+        (ring([k1()]), unkeyed, Reason::BadSignature),
+        (no_keys, by(&k1(), "k1"), Reason::UnsupportedAlgorithm),
+    ] {
+        refused(judge(&jwt(), &whole, &token, NOW), otherwise);
+        refused(judge(&jwt(), &whole.incomplete(), &token, NOW), Reason::Unavailable);
+    }
+    // What no further key could change is as it is.
+    let incomplete = || ring([k1()]).incomplete();
+    assert!(judge(&jwt(), &incomplete(), &by(&k1(), "k1"), NOW).is_ok());
+    refused(judge(&jwt(), &incomplete(), &by(&foreign, "k1"), NOW), Reason::BadSignature);
+    refused(judge(&jwt(), &incomplete(), &by(&k1(), "k1"), NOW + 1000), Reason::Expired);
+    let none = sign(&k1(), r#"{"typ":"JWT","alg":"none"}"#, PAYLOAD);
+    refused(judge(&jwt(), &incomplete(), &none, NOW), Reason::UnsupportedAlgorithm);
+    let nameless = sign(&k1(), r#"{"typ":"JWT","alg":"HS256"}"#, PAYLOAD);
+    let dialect = ringcentral_engage();
+    refused(judge(&dialect, &incomplete(), &nameless, NOW), Reason::UnknownKey);
+}
+
+#[test]
+fn a_token_names_an_unknown_key_only_where_it_names_one() {
+    let keys = ring([k1()]);
+    let names = |dialect: &Dialect, token: &str| {
+        dialect.names_unknown_key(&Credential::Token(token.to_owned().into()), &keys)
+    };
+    for (header, unknown) in [
+        (r#"{"alg":"HS256","kid":"k2"}"#, true),
+        (r#"{"alg":"ES256","kid":"k2"}"#, true),
+        (r#"{"alg":"HS256","kid":"k1"}"#, false),
+        (r#"{"alg":"HS256"}"#, false),
+        (r#"{"alg":"HS256","kid":7}"#, false),
+        (r#"{"alg":"HS256","kid":"k2","crit":["x"]}"#, false),
+    ] {
+        assert_eq!(names(&jwt(), &sign(&k1(), header, PAYLOAD)), unknown, "{header}");
+    }
+    assert!(!names(&jwt(), "no token"));
+    let mut by_claim = jwt();
+    if let Mechanism::Jwt(rules) = &mut by_claim.mechanism {
+        rules.key = KeySelection::Claim("aud".into());
+    }
+    for (aud, unknown) in [("/apps/k2", true), ("/apps/k1", false)] {
+        let payload = format!(r#"{{"sub":"u1","exp":1700000300,"aud":"{aud}"}}"#);
+        assert_eq!(names(&by_claim, &sign(&k1(), HS256, &payload)), unknown, "{aud}");
+    }
+}
+
+#[test]
+fn every_key_of_the_kid_that_a_token_names_is_tried() {
+    let other = secret("k1", Algorithm::HS256, "another-secret-0123456789abcdef0");
+    let token = sign(&k1(), r#"{"typ":"JWT","alg":"HS256","kid":"k1"}"#, PAYLOAD);
+    for keys in [ring([k1(), other]), ring([secret("k1", Algorithm::HS512, "x"), k1()])] {
+        assert!(judge(&jwt(), &keys, &token, NOW).is_ok());
+    }
+}
