@@ -94,7 +94,7 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
     if !options.secrets {
         line(out, "keys", "not read");
     }
-    for key in site.keyring.keys() {
+    for key in site.keys() {
         line(out, "key", &key_line(key, now));
     }
 }

@@ -91,9 +91,10 @@ impl Metrics {
             site(values) && values.is_empty() == (plan.sites.len() > SITES_IN_HISTOGRAMS)
         };
         let key = |values: &[Box<str>]| match values {
-            [name, id, ..] => plan.sites.iter().any(|site| {
-                *site.name == **name && site.keyring.keys().iter().any(|key| **key.id() == **id)
-            }),
+            [name, id, ..] => plan
+                .sites
+                .iter()
+                .any(|site| *site.name == **name && site.keys().any(|key| **key.id() == **id)),
             _ => false,
         };
         self.decisions.retain(|values| match values {
@@ -162,8 +163,7 @@ impl SiteMeters {
         let errors = UpstreamError::ALL.iter();
         self.upstream_errors =
             errors.map(|kind| metrics.upstream_errors.with(&[name, kind.name()])).collect();
-        self.keys =
-            site.keyring.keys().iter().map(|key| KeyMeter::new(&metrics, name, key)).collect();
+        self.keys = site.keys().map(|key| KeyMeter::new(&metrics, name, key)).collect();
         self.live = metrics.live.with(&[name]);
         let reasons = CloseReason::ALL.iter();
         self.live_closed =

@@ -75,6 +75,12 @@ fn carrier(source: &Source) -> String {
              the site's own)",
             parts(names)
         ),
+        Carrier::Json { names } => format!(
+            "JSON body, also one labelled as a form, as text or not at all: {}",
+            parts(names)
+        ),
+        Carrier::Form { names } => format!("form body: {}", parts(names)),
+        Carrier::Multipart { names } => format!("part of a multipart body: {}", parts(names)),
     };
     if source.shared {
         text.push_str(" (a value of another form is somebody else's and passes untouched)");

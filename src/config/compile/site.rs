@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::dialect::{Compiled, Dialects};
-use super::{Compiler, access, key, pattern, route, source, unsigned, upstream};
+use super::settings::body_limit;
+use super::{Compiler, accepts, access, key, pattern, route, source, unsigned, upstream};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{
@@ -52,15 +53,7 @@ pub fn site(
             None
         }
     }?;
-    let mut dialect = compiled.dialect.clone();
-    match &mut dialect.mechanism {
-        Mechanism::Jwt(rules) => token_settings(compiler, name, raw, rules, &compiled, &place),
-        Mechanism::Hmac(_) => no_token_settings(compiler, raw, &dialect, &place),
-    }
-    if let Some(list) = &raw.sources {
-        dialect.sources =
-            source::sources(compiler, list, &dialect.mechanism, &place.key("sources"));
-    }
+    let mut dialect = configured(compiler, name, &Signing::from(raw), &compiled, &place);
     let mode = raw.mode.map(|mode| mode.0).unwrap_or_default();
     let keep_unsigned = raw.unsigned == Some(raw::UnsignedWord::Keep);
     let settings = Settings {
@@ -69,6 +62,7 @@ pub fn site(
         keep_unsigned,
         forward_credential: raw.forward_credential.unwrap_or(false),
         allowed_origins,
+        body_limit: body_limit(compiler, raw.body_limit, &place.key("body_limit")),
     };
     let routes = raw.routes.as_ref().map(|list| {
         let place = place.key("routes");
@@ -84,6 +78,16 @@ pub fn site(
         .unwrap_or_default();
     let has_keys = written.is_some_and(|list| !list.is_empty());
     check_keys(compiler, name, has_keys, mode, &routes, &place);
+    let mut accepts = match &raw.accepts {
+        Some(list) => {
+            let ours =
+                accepts::Ours { site: name, dialect: &dialect, routes: &routes, keys: &keys };
+            accepts::accepts(compiler, dialects, list, &ours, &place.key("accepts"))
+        }
+        None => Vec::new(),
+    };
+    let others = accepts.iter_mut().map(|accepted| &mut accepted.dialect);
+    unsigned::unite(&mut std::iter::once(&mut dialect).chain(others).collect::<Vec<_>>());
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),
@@ -91,10 +95,54 @@ pub fn site(
         index,
         dialect,
         keyring: Keyring::new(if compiler.options.secrets { keys } else { Vec::new() }),
+        accepts,
         settings,
         routes,
         upstream: upstream?,
     })
+}
+
+/// How a credential is signed: what a site says of its own dialect, or of a further one.
+pub struct Signing<'r> {
+    pub audience: &'r Option<raw::OneOrMany>,
+    pub issuer: &'r Option<String>,
+    pub id_claim: &'r Option<String>,
+    pub require_claims: &'r Option<raw::List<String>>,
+    pub leeway: &'r Option<raw::JwtLeeway>,
+    pub sources: &'r Option<raw::List<raw::Source>>,
+}
+
+impl<'r> From<&'r raw::Site> for Signing<'r> {
+    fn from(raw: &'r raw::Site) -> Self {
+        Self {
+            audience: &raw.audience,
+            issuer: &raw.issuer,
+            id_claim: &raw.id_claim,
+            require_claims: &raw.require_claims,
+            leeway: &raw.leeway,
+            sources: &raw.sources,
+        }
+    }
+}
+
+/// The dialect with these settings worked in.
+pub fn configured(
+    compiler: &mut Compiler<'_, '_>,
+    name: &str,
+    raw: &Signing<'_>,
+    compiled: &Compiled,
+    place: &Place,
+) -> Dialect {
+    let mut dialect = compiled.dialect.clone();
+    match &mut dialect.mechanism {
+        Mechanism::Jwt(rules) => token_settings(compiler, name, raw, rules, compiled, place),
+        Mechanism::Hmac(_) => no_token_settings(compiler, raw, &dialect, place),
+    }
+    if let Some(list) = raw.sources {
+        dialect.sources =
+            source::sources(compiler, list, &dialect.mechanism, &place.key("sources"));
+    }
+    dialect
 }
 
 fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
@@ -147,19 +195,19 @@ fn check_keys(
 fn token_settings(
     compiler: &mut Compiler<'_, '_>,
     name: &str,
-    raw: &raw::Site,
+    raw: &Signing<'_>,
     rules: &mut JwtRules,
     compiled: &Compiled,
     place: &Place,
 ) {
     audience(compiler, name, raw, rules, compiled, place);
-    if let Some(issuer) = &raw.issuer {
+    if let Some(issuer) = raw.issuer {
         if issuer.is_empty() {
             compiler.report.value(&place.key("issuer"), "an empty issuer");
         }
         rules.claims.issuer = Some(issuer.clone());
     }
-    if let Some(text) = &raw.id_claim {
+    if let Some(text) = raw.id_claim {
         match pattern::pointer(text) {
             Some(pointer) => {
                 let old = std::mem::replace(&mut rules.claims.id, vec![Pattern::Claim(pointer)]);
@@ -205,13 +253,13 @@ fn token_settings(
 fn audience(
     compiler: &mut Compiler<'_, '_>,
     name: &str,
-    raw: &raw::Site,
+    raw: &Signing<'_>,
     rules: &mut JwtRules,
     compiled: &Compiled,
     place: &Place,
 ) {
     let place_of_audience = place.key("audience");
-    let Some(audience) = &raw.audience else {
+    let Some(audience) = raw.audience else {
         if rules.claims.audience == AudienceRule::Sub
             && !compiler.report.was_removed(&place_of_audience)
         {
@@ -271,7 +319,7 @@ fn require(rules: &mut JwtRules, pointer: Pointer) {
 /// A setting for tokens on a site of hashes would be silently without effect.
 fn no_token_settings(
     compiler: &mut Compiler<'_, '_>,
-    raw: &raw::Site,
+    raw: &Signing<'_>,
     dialect: &Dialect,
     place: &Place,
 ) {
@@ -293,12 +341,13 @@ fn no_token_settings(
 
 /// Recomputes what the identity fields are, and what proves them, from every source of the
 /// site and its routes.
-fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes) {
+pub fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes) {
     let names: Vec<String> =
         dialect.unsigned.fields.iter().map(|field| field.name.clone()).collect();
     let of_routes = routes.0.iter().flat_map(|route| route.settings.sources.iter());
     let all = dialect.sources.iter().chain(original).chain(of_routes);
-    dialect.unsigned.fields = unsigned::fields(names, &dialect.mechanism, all);
+    let prefix = dialect.unsigned.prefix.as_deref();
+    dialect.unsigned.fields = unsigned::fields(names, prefix, &dialect.mechanism, all);
 }
 
 fn shown(pattern: &Pattern) -> String {
