@@ -7,7 +7,9 @@
 //! large; they are read beforehand only where the credential may be a part of one, and
 //! then only up to the limit. Every other type streams untouched.
 //!
-//! `observe` refuses nothing: what it cannot read passes unread.
+//! `observe` refuses nothing: what it cannot read passes unread. So does what could only
+//! carry a credential, where no identity fields are named or `unsigned: keep` lets them pass:
+//! then there is none.
 
 use http::{HeaderMap, header};
 
@@ -113,9 +115,14 @@ impl Interest {
             return None;
         }
         // Whatever passes when it is too large is not even begun if it announces as much.
-        let larger_passes = is_multipart || self.observes;
+        let larger_passes = is_multipart || !self.refuses();
         let is_large = announced(request.headers).is_some_and(|n| n > self.limit as u64);
         (!is_large).then_some(Wanted { limit: self.limit, larger_passes })
+    }
+
+    /// Whether a body that cannot be inspected is refused.
+    pub fn refuses(&self) -> bool {
+        self.fields && !self.observes
     }
 
     /// The answer to a body over the limit.
@@ -181,7 +188,7 @@ impl Kind {
 /// The one boundary that a `Content-Type` names (RFC 2046 §5.1.1), if there is no doubt.
 fn boundary(text: &str, lower: &str) -> Option<String> {
     let (before, after) = lower.split_once("boundary")?;
-    if after.contains("boundary") || !before.trim_end().ends_with(';') {
+    if !before.trim_end().ends_with(';') || !after.starts_with('=') {
         return None;
     }
     let value = text.get(before.len()..)?.get("boundary".len()..)?.strip_prefix('=')?;
@@ -192,7 +199,9 @@ fn boundary(text: &str, lower: &str) -> Option<String> {
     let rest = rest.trim_start();
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     let sound = (1..=70).contains(&value.len()) && value.bytes().all(known);
-    let ends = rest.is_empty() || rest.starts_with(';');
+    // Browsers have the word in the boundary itself; behind it, it would be a second one.
+    let again = rest.to_ascii_lowercase().contains("boundary");
+    let ends = (rest.is_empty() || rest.starts_with(';')) && !again;
     (sound && ends && !value.ends_with(' ')).then(|| value.to_owned())
 }
 
@@ -352,5 +361,21 @@ mod tests {
         let plan = PlanBuilder::new(token_dialect()).with(|s| s.keep_unsigned = true).build();
         let site = plan.sites.first().unwrap();
         assert!(Interest::of(&plan, site, &site.settings).is_none());
+    }
+
+    #[test]
+    fn what_could_only_carry_a_credential_passes_when_it_cannot_be_read() {
+        let names = crate::dialect::Names { proof: "/jwt".into(), ..Default::default() };
+        let mut dialect = token_dialect();
+        dialect.sources =
+            vec![crate::dialect::Source { carrier: Carrier::Json { names }, shared: false }];
+        let plan = PlanBuilder::new(dialect).with(|s| s.keep_unsigned = true).build();
+        let interest = interest(&plan);
+        assert!(!interest.refuses());
+        let small = headers(&[("content-type", "application/json")]);
+        let wanted = interest.wanted(&view(&small, "/")).unwrap();
+        assert_eq!(wanted, Wanted { limit: 65_536, larger_passes: true });
+        let large = headers(&[("content-length", "70000")]);
+        assert_eq!(interest.wanted(&view(&large, "/")), None);
     }
 }

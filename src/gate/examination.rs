@@ -169,17 +169,21 @@ fn content<'b>(
     let Some(interest) = Interest::of(plan, place.site, place.settings) else {
         return Ok((None, Content::Nothing));
     };
-    let read = interest.kind(request).and_then(|kind| {
-        let content = match (&kind, request.body) {
-            (Some(_), Body::TooLarge) => return Err(interest.too_large()),
-            (Some(kind), Body::Whole(bytes)) => Content::read(kind, bytes)?,
-            _ => Content::Nothing,
-        };
-        Ok((kind, content))
-    });
-    match read {
+    let kind = match (interest.kind(request), request.body) {
+        (Ok(Some(_)), Body::TooLarge) => Err(interest.too_large()),
+        (kind, _) => kind,
+    };
+    let kind = match kind {
+        Err(_) if !interest.refuses() => None,
+        kind => kind?,
+    };
+    let content = match (&kind, request.body) {
+        (Some(kind), Body::Whole(bytes)) => Content::read(kind, bytes),
+        _ => Ok(Content::Nothing),
+    };
+    match content {
         Err(_) if !place.settings.mode.cleans() => Ok((None, Content::Nothing)),
-        read => read,
+        content => Ok((kind, content?)),
     }
 }
 

@@ -14,6 +14,11 @@ use tokio::time::{Duration, timeout};
 
 use crate::gate::{Body, NewBody, Renamer, Wanted};
 
+/// What Pingora keeps of a body.
+const MOST_KEPT: usize = 64 * 1024;
+/// HTTP/2's largest DATA frame, unless a server says otherwise (RFC 9113 §6.5.2).
+const LARGEST_FRAME: usize = 16 * 1024;
+
 /// What is known of a request's body and what becomes of it.
 #[derive(Default)]
 pub struct Passage {
@@ -116,11 +121,13 @@ impl Passage {
 async fn read(session: &mut Session, wanted: Wanted) -> Result<Received> {
     let request = session.req_header();
     let is_length_known = request.headers.contains_key(header::CONTENT_LENGTH);
-    // Over HTTP/2 the last piece of a body is known to be the last. One that turns out to be
-    // too large could then not be passed on: Pingora has nothing left to read.
-    if wanted.larger_passes && !is_length_known && request.version == Version::HTTP_2 {
-        return Ok(Received::Nothing);
-    }
+    // Over HTTP/2 the last piece is known to be the last. Had Pingora let go of what it keeps,
+    // it would then send nothing at all: so this stops a frame earlier.
+    let is_open = !is_length_known && request.version == Version::HTTP_2;
+    let limit = match is_open && wanted.larger_passes {
+        true => wanted.limit.min(MOST_KEPT - LARGEST_FRAME),
+        false => wanted.limit,
+    };
     let expects = request.headers.contains_key(header::EXPECT);
     let session: &mut ServerSession = session.as_downstream_mut();
     session.enable_retry_buffering();
@@ -130,7 +137,8 @@ async fn read(session: &mut Session, wanted: Wanted) -> Result<Received> {
     let mut bytes = BytesMut::new();
     while let Some(piece) = session.read_request_body().await? {
         bytes.extend_from_slice(&piece);
-        if bytes.len() > wanted.limit && wanted.larger_passes {
+        let is_all = session.is_body_done() && bytes.len() <= wanted.limit;
+        if bytes.len() > limit && wanted.larger_passes && !is_all {
             let kept = !session.retry_buffer_truncated();
             return Ok(Received::Started(if kept { Bytes::new() } else { bytes.freeze() }));
         }
