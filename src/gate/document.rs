@@ -11,8 +11,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::claimed::{Claims, Reach};
+use super::claimed::Claims;
 use super::content::segments;
+use super::naming::Reach;
 use super::spent::AllSpent;
 use super::{Fault, Refusal};
 use crate::dialect::json::{self, Json, Member};

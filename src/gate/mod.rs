@@ -21,6 +21,7 @@ mod examination;
 pub mod forwarded;
 pub mod host;
 mod multipart;
+mod naming;
 pub mod origin;
 pub mod path;
 pub mod policy;

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::claimed::{Reach, covering, initials_of};
+use super::naming::{Reach, covering, initials_of};
 use crate::dialect::UnsignedField;
 
 /// The longest head of a part; browsers need a few hundred bytes.

@@ -114,7 +114,10 @@ impl Gate {
             Step::Forward => Ok(false),
             Step::Answer(reply) => {
                 answer(session, &reply).await?;
-                self.drain_body(session).await;
+                // Whoever waits to be told to go on sends nothing now.
+                if journey.body.is_read() || !session.req_header().headers.contains_key(EXPECT) {
+                    drain_body(session).await;
+                }
                 Ok(true)
             }
         }
@@ -127,21 +130,6 @@ impl Gate {
         if let Some(wanted) = gate::wanted(plan, &view(session, Body::Unseen)) {
             body.receive(session, wanted, plan.timeouts.body).await;
         }
-    }
-
-    /// Takes in what a client is still sending after it was answered, for a while: were the
-    /// connection cut at once, the client might never read the answer.
-    async fn drain_body(&self, session: &mut Session) {
-        let rest = async {
-            let mut left = MOST_DRAINED;
-            while let Ok(Some(piece)) = session.as_downstream_mut().read_request_body().await {
-                left = left.saturating_sub(piece.len());
-                if left == 0 {
-                    break;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(DRAINING, rest).await;
     }
 
     /// HTTP/2 heads have not been through [`head`].
@@ -438,6 +426,21 @@ async fn answer(session: &mut Session, reply: &Reply) -> Result<()> {
         session.write_response_body(Some(reply.body.clone()), true).await?;
     }
     Ok(())
+}
+
+/// Takes in what a client is still sending after it was answered, for a while: were the
+/// connection cut at once, the client might never read the answer.
+async fn drain_body(session: &mut Session) {
+    let rest = async {
+        let mut left = MOST_DRAINED;
+        while let Ok(Some(piece)) = session.as_downstream_mut().read_request_body().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAINING, rest).await;
 }
 
 /// Answers after something broke; the connection ends.

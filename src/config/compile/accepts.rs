@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::dialect::Dialects;
-use super::site::{Signing, claim_fields, configured};
+use super::signing::{Signing, configured};
+use super::site::claim_fields;
 use super::{Compiler, key, source};
 use crate::config::place::Place;
 use crate::config::raw;
@@ -106,18 +107,5 @@ fn check_places(
             )
             .expected("places that tell the dialects apart")
             .hint("give one of them `sources` of its own: [ { header: X-Identity } ]");
-    }
-}
-
-impl<'r> From<&'r raw::Accept> for Signing<'r> {
-    fn from(raw: &'r raw::Accept) -> Self {
-        Self {
-            audience: &raw.audience,
-            issuer: &raw.issuer,
-            id_claim: &raw.id_claim,
-            require_claims: &raw.require_claims,
-            leeway: &raw.leeway,
-            sources: &raw.sources,
-        }
     }
 }

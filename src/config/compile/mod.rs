@@ -14,6 +14,7 @@ mod pattern;
 mod route;
 mod secret;
 mod settings;
+mod signing;
 mod site;
 mod source;
 mod unsigned;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::dialect::{Compiled, Dialects};
 use super::settings::body_limit;
-use super::{Compiler, accepts, access, key, pattern, route, source, unsigned, upstream};
+use super::signing::{Signing, configured};
+use super::{Compiler, accepts, access, key, pattern, route, unsigned, upstream};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{
-    AudienceRule, ClaimType, Dialect, JwtRules, Keyring, Mechanism, Pattern, Pointer, Source,
+    AudienceRule, ClaimType, Dialect, JwtRules, Keyring, Pattern, Pointer, Source,
 };
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
@@ -102,49 +103,6 @@ pub fn site(
     })
 }
 
-/// How a credential is signed: what a site says of its own dialect, or of a further one.
-pub struct Signing<'r> {
-    pub audience: &'r Option<raw::OneOrMany>,
-    pub issuer: &'r Option<String>,
-    pub id_claim: &'r Option<String>,
-    pub require_claims: &'r Option<raw::List<String>>,
-    pub leeway: &'r Option<raw::JwtLeeway>,
-    pub sources: &'r Option<raw::List<raw::Source>>,
-}
-
-impl<'r> From<&'r raw::Site> for Signing<'r> {
-    fn from(raw: &'r raw::Site) -> Self {
-        Self {
-            audience: &raw.audience,
-            issuer: &raw.issuer,
-            id_claim: &raw.id_claim,
-            require_claims: &raw.require_claims,
-            leeway: &raw.leeway,
-            sources: &raw.sources,
-        }
-    }
-}
-
-/// The dialect with these settings worked in.
-pub fn configured(
-    compiler: &mut Compiler<'_, '_>,
-    name: &str,
-    raw: &Signing<'_>,
-    compiled: &Compiled,
-    place: &Place,
-) -> Dialect {
-    let mut dialect = compiled.dialect.clone();
-    match &mut dialect.mechanism {
-        Mechanism::Jwt(rules) => token_settings(compiler, name, raw, rules, compiled, place),
-        Mechanism::Hmac(_) => no_token_settings(compiler, raw, &dialect, place),
-    }
-    if let Some(list) = raw.sources {
-        dialect.sources =
-            source::sources(compiler, list, &dialect.mechanism, &place.key("sources"));
-    }
-    dialect
-}
-
 fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !(1..=63).contains(&name.len()) || !name.bytes().all(known) {
@@ -192,7 +150,7 @@ fn check_keys(
 }
 
 /// Works the site's settings for tokens into the dialect's rules.
-fn token_settings(
+pub fn token_settings(
     compiler: &mut Compiler<'_, '_>,
     name: &str,
     raw: &Signing<'_>,
@@ -317,7 +275,7 @@ fn require(rules: &mut JwtRules, pointer: Pointer) {
 }
 
 /// A setting for tokens on a site of hashes would be silently without effect.
-fn no_token_settings(
+pub fn no_token_settings(
     compiler: &mut Compiler<'_, '_>,
     raw: &Signing<'_>,
     dialect: &Dialect,
