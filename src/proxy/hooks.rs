@@ -40,10 +40,6 @@ const UNRESOLVED: ErrorType = ErrorType::new("Unresolved");
 /// How often another backend address is tried when one does not accept a connection.
 const MOST_ATTEMPTS: usize = 3;
 
-/// An answered client may go on sending for so long, and so many bytes.
-const DRAINING: std::time::Duration = std::time::Duration::from_secs(2);
-const MOST_DRAINED: usize = 16 * 1024 * 1024;
-
 /// How often the log says that forwarding headers of an untrusted peer were dropped.
 const UNTRUSTED_WARNING: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -114,10 +110,6 @@ impl Gate {
             Step::Forward => Ok(false),
             Step::Answer(reply) => {
                 answer(session, &reply).await?;
-                // Whoever waits to be told to go on sends nothing now.
-                if journey.body.is_read() || !session.req_header().headers.contains_key(EXPECT) {
-                    drain_body(session).await;
-                }
                 Ok(true)
             }
         }
@@ -426,21 +418,6 @@ async fn answer(session: &mut Session, reply: &Reply) -> Result<()> {
         session.write_response_body(Some(reply.body.clone()), true).await?;
     }
     Ok(())
-}
-
-/// Takes in what a client is still sending after it was answered, for a while: were the
-/// connection cut at once, the client might never read the answer.
-async fn drain_body(session: &mut Session) {
-    let rest = async {
-        let mut left = MOST_DRAINED;
-        while let Ok(Some(piece)) = session.as_downstream_mut().read_request_body().await {
-            left = left.saturating_sub(piece.len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(DRAINING, rest).await;
 }
 
 /// Answers after something broke; the connection ends.

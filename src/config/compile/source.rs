@@ -80,7 +80,7 @@ fn source(
     if raw.scheme.is_some() && !matches!(kind, "header" | "query") {
         compiler
             .report
-            .key(&place.key("scheme"), format!("a {kind} has no scheme"))
+            .key(&place.key("scheme"), format!("{} has no scheme", one(kind)))
             .hint("schemes such as Bearer belong to headers and parameters");
     }
     let place_of_names = place.key(kind);
@@ -98,6 +98,18 @@ fn source(
         _ => Carrier::Cookie { names },
     };
     Some(Source { carrier, shared: raw.shared.unwrap_or(false) })
+}
+
+/// A kind of source in words.
+fn one(kind: &str) -> &'static str {
+    match kind {
+        "header" => "a header",
+        "query" => "a parameter",
+        "cookie" => "a cookie",
+        "json" => "a member of a JSON body",
+        "form" => "a field of a form body",
+        _ => "a part of a multipart body",
+    }
 }
 
 fn scheme(
