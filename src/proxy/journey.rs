@@ -186,7 +186,7 @@ impl Journey {
         self.allowed_origins = verdict.allowed_origins;
         if let Some(site) = verdict.site {
             self.site = Some(site.index);
-            self.verification = verification.map(|took| (site.dialect.scheme(), took));
+            self.verification = verification;
             if let Some(meters) = generation.meters.sites.get(site.index) {
                 self.meters = meters.clone();
             }
