@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::dialect::{Dialect, Keyring};
+use crate::dialect::{Dialect, Key, Keyring};
 use crate::gate::contract::SiteValues;
 use crate::gate::origin::Origin;
 use crate::gate::policy::Mode;
@@ -105,6 +105,8 @@ pub struct Site {
     pub dialect: Dialect,
     /// The keys, in the order of the file.
     pub keyring: Keyring,
+    /// Further dialects whose credentials are accepted, none of whose places overlap.
+    pub accepts: Vec<Accepted>,
     /// The site's own settings, in force where no route matches.
     pub settings: Settings,
     /// Routes, first match wins.
@@ -113,6 +115,64 @@ pub struct Site {
     pub upstream: Upstream,
     /// What every request's headers say of it.
     pub values: SiteValues,
+}
+
+/// A further dialect of a site, with keys of its own.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The vendor's rules, with this entry's settings worked in. Its identity fields are
+    /// those of the site's own dialect, in the same order.
+    pub dialect: Dialect,
+    /// Its keys.
+    pub keyring: Keyring,
+    /// What headers say where it vouches.
+    pub values: SiteValues,
+}
+
+/// One way to prove an identity to a site.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'p> {
+    /// The rules.
+    pub dialect: &'p Dialect,
+    /// The keys.
+    pub keyring: &'p Keyring,
+    /// Where the credential is looked for.
+    pub sources: &'p [crate::dialect::Source],
+    /// What headers say where it vouches.
+    pub values: &'p SiteValues,
+}
+
+impl Site {
+    /// The site's own way to prove under these settings.
+    pub fn proof<'p>(&'p self, settings: &'p Settings) -> Proof<'p> {
+        Proof {
+            dialect: &self.dialect,
+            keyring: &self.keyring,
+            sources: &settings.sources,
+            values: &self.values,
+        }
+    }
+
+    /// The further ways that it accepts.
+    pub fn accepted(&self) -> impl Iterator<Item = Proof<'_>> {
+        self.accepts.iter().map(|accepted| Proof {
+            dialect: &accepted.dialect,
+            keyring: &accepted.keyring,
+            sources: &accepted.dialect.sources,
+            values: &accepted.values,
+        })
+    }
+
+    /// All of them, the site's own first.
+    pub fn proofs<'p>(&'p self, settings: &'p Settings) -> impl Iterator<Item = Proof<'p>> {
+        std::iter::once(self.proof(settings)).chain(self.accepted())
+    }
+
+    /// Every key, those of the site's own dialect first.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> + Clone {
+        let accepted = self.accepts.iter().flat_map(|accepted| accepted.keyring.keys());
+        self.keyring.keys().iter().chain(accepted)
+    }
 }
 
 /// What holds for a route, or for a site where no route matches. Resolved: a route's
@@ -130,6 +190,8 @@ pub struct Settings {
     /// The origins whose pages may speak to the site; empty: any (cookie credentials:
     /// the site's own host).
     pub allowed_origins: Arc<[Origin]>,
+    /// Bytes of a body that is looked at, instead of `Limits::body`.
+    pub body_limit: Option<usize>,
 }
 
 /// Where a site's requests go.
@@ -220,7 +282,7 @@ pub struct Timeouts {
     /// From a connection's (or a kept-alive request's) first byte to the end of its head;
     /// for a new connection from its start.
     pub head: Duration,
-    /// Between two reads of a request body.
+    /// Between two reads of a request body; for all of one that is read before the judgement.
     pub body: Duration,
     /// A kept-alive client connection without a request.
     pub idle: Duration,

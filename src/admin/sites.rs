@@ -53,7 +53,7 @@ pub(super) fn sites(plan: &Plan) -> Sites<'_> {
         dialect: &site.dialect.name,
         mode: site.settings.mode,
         upstream: site.upstream.targets.iter().map(ToString::to_string).collect(),
-        keys: site.keyring.keys().len(),
+        keys: site.keys().count(),
         warnings: warnings(site),
     });
     Sites { generation: plan.generation, sites: sites.collect(), warnings: &plan.warnings }
@@ -63,7 +63,7 @@ pub(super) fn sites(plan: &Plan) -> Sites<'_> {
 pub(super) fn keys<'a>(generation: &'a Generation, site: &str, now: UnixTime) -> Option<Keys<'a>> {
     let site = generation.plan.sites.iter().find(|found| *found.name == *site)?;
     let meters = generation.meters.sites.get(site.index);
-    let keys = site.keyring.keys().iter().map(|key| KeyView {
+    let keys = site.keys().map(|key| KeyView {
         id: key.id(),
         algorithm: key.algorithm().name(),
         state: key.state(now).name(),
@@ -88,7 +88,7 @@ fn hosts(plan: &Plan, site: &Site) -> Vec<String> {
 
 /// Modes in which a forged identity is let through, though the site has keys.
 fn warnings(site: &Site) -> Vec<String> {
-    if site.keyring.keys().is_empty() {
+    if site.keys().next().is_none() {
         return Vec::new();
     }
     let own = std::iter::once(("this site".to_owned(), site.settings.mode));

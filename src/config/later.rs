@@ -33,25 +33,16 @@ const LATER: &[(&str, Extent, &str)] = &[
     ("sites.*.upstream.health", Member, "health checks of the backend"),
     ("sites.*.keys.*.jwks", Whole, "key sets"),
     ("sites.*.keys.*.directory", Whole, "key directories"),
-    ("sites.*.sources.*.json", Whole, "credentials in bodies"),
-    ("sites.*.sources.*.form", Whole, "credentials in bodies"),
-    ("sites.*.sources.*.multipart", Whole, "credentials in bodies"),
     ("sites.*.sources.*.websocket_protocol", Whole, "credentials in WebSocket subprotocols"),
-    ("sites.*.routes.*.sources.*.json", Whole, "credentials in bodies"),
-    ("sites.*.routes.*.sources.*.form", Whole, "credentials in bodies"),
-    ("sites.*.routes.*.sources.*.multipart", Whole, "credentials in bodies"),
     (
         "sites.*.routes.*.sources.*.websocket_protocol",
         Whole,
         "credentials in WebSocket subprotocols",
     ),
-    ("sites.*.routes.*.body_limit", Member, "inspection of bodies"),
     ("sites.*.routes.*.frame_ancestors", Member, "framing rules"),
     ("sites.*.routes.*.refuse_upgrade", Member, "refusing an upgrade with a close code"),
     ("sites.*.headers", Member, "other header names and presets"),
-    ("sites.*.accepts", Member, "further dialects on one site"),
     ("sites.*.frame_ancestors", Member, "framing rules"),
-    ("sites.*.body_limit", Member, "inspection of bodies"),
     ("sites.*.refuse_upgrade", Member, "refusing an upgrade with a close code"),
     ("sites.*.session", Member, "sessions"),
     ("sites.*.live", Member, "rules for live connections"),
@@ -69,9 +60,6 @@ const LATER: &[(&str, Extent, &str)] = &[
     ("headers", Member, "header budgets"),
     ("dialects.*.single_use", Member, "tokens for one use"),
     ("dialects.*.jwt.single_use", Member, "tokens for one use"),
-    ("dialects.*.sources.*.json", Whole, "credentials in bodies"),
-    ("dialects.*.sources.*.form", Whole, "credentials in bodies"),
-    ("dialects.*.sources.*.multipart", Whole, "credentials in bodies"),
     ("dialects.*.sources.*.websocket_protocol", Whole, "credentials in WebSocket subprotocols"),
 ];
 
@@ -98,12 +86,7 @@ pub fn take_out_later(value: &mut Value, report: &mut Report<'_>) {
 }
 
 /// The kinds of sources that a later version reads, in words.
-const LATER_SOURCES: [(&str, &str); 4] = [
-    ("json", "members of JSON bodies"),
-    ("form", "fields of form bodies"),
-    ("multipart", "parts of multipart bodies"),
-    ("websocket_protocol", "WebSocket subprotocols"),
-];
+const LATER_SOURCES: [(&str, &str); 1] = [("websocket_protocol", "WebSocket subprotocols")];
 
 /// Takes the sources of later versions out of a built-in dialect, whose file is written in
 /// full; returns what they are, in words.

@@ -83,6 +83,40 @@ pub enum Carrier {
         /// As they stand.
         names: Names,
     },
+    /// Members of a JSON body, also of one that is labelled as a form, as text or not at all.
+    Json {
+        /// JSON pointers (RFC 6901) through objects.
+        names: Names,
+    },
+    /// A field of a urlencoded body.
+    Form {
+        /// As they read when decoded.
+        names: Names,
+    },
+    /// A part of a `multipart/form-data` body.
+    Multipart {
+        /// The parts' names.
+        names: Names,
+    },
+}
+
+impl Carrier {
+    /// The names to look for.
+    pub const fn names(&self) -> &Names {
+        match self {
+            Self::Header { names, .. }
+            | Self::Query { names, .. }
+            | Self::Cookie { names }
+            | Self::Json { names }
+            | Self::Form { names }
+            | Self::Multipart { names } => names,
+        }
+    }
+
+    /// Whether it lies in a request's body.
+    pub const fn is_in_body(&self) -> bool {
+        matches!(self, Self::Json { .. } | Self::Form { .. } | Self::Multipart { .. })
+    }
 }
 
 /// The names of a credential's parts in one carrier. Tokens have only `proof`.
@@ -386,6 +420,9 @@ pub struct UnsignedField {
     pub name: String,
     /// The claim or hash field that would prove it, if the dialect ever signs it.
     pub proof: Option<FieldProof>,
+    /// An object in a JSON body under this name stays, its keys marked with this prefix
+    /// (Amazon's `Attributes`, `HostedWidget-`).
+    pub prefix: Option<String>,
 }
 
 /// What a signature would have to cover to prove an [`UnsignedField`].

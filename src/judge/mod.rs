@@ -21,8 +21,8 @@ pub struct Judgement<'p> {
     /// Whether the request is to be forwarded, with which edits and on whose behalf; or
     /// refused, and why.
     pub verdict: Verdict<'p>,
-    /// How long verifying the credential took, if one was verified.
-    pub verification: Option<Duration>,
+    /// The mechanism (`jwt` or `hmac`) that judged a credential, and how long that took.
+    pub verification: Option<(&'static str, Duration)>,
 }
 
 /// Judges one request under one Plan at one moment.
@@ -35,7 +35,7 @@ pub fn judge<'p>(plan: &'p Plan, request: &RequestView<'_>, now: UnixTime) -> Ju
 /// The dialect's own proof, timed.
 #[derive(Default)]
 struct Timed {
-    took: Cell<Option<Duration>>,
+    took: Cell<Option<(&'static str, Duration)>>,
 }
 
 impl Prover for Timed {
@@ -48,7 +48,7 @@ impl Prover for Timed {
     ) -> Result<Identity, Rejection> {
         let begun = Instant::now();
         let verified = dialect.verify(credential, keyring, now);
-        self.took.set(Some(begun.elapsed()));
+        self.took.set(Some((dialect.scheme(), begun.elapsed())));
         verified
     }
 

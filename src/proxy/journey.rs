@@ -8,9 +8,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::passage::Passage;
 use crate::clock::UnixTime;
 use crate::gate::origin::Origin;
-use crate::gate::{Cause, Fault, Forward, Mode, Outcome, Peer, Refusal, RequestView, forwarded};
+use crate::gate::{
+    Cause, Fault, Forward, Mode, NewBody, Outcome, Peer, Refusal, RequestView, forwarded,
+};
 use crate::identity::Standing;
 use crate::judge;
 use crate::refusal::{self, Reply};
@@ -41,8 +44,7 @@ pub struct Journey {
     /// Whose turn it was among the backend's addresses, and how many could not be reached.
     pub(super) turn: Option<usize>,
     pub(super) attempts: usize,
-    pub(super) body_seen: usize,
-    pub(super) body_whole: bool,
+    pub(super) body: Passage,
     pub(super) upstream: Option<crate::upstream::Endpoint>,
     upstream_error: Option<UpstreamError>,
     _in_flight: Option<GaugeGuard>,
@@ -96,8 +98,7 @@ impl Journey {
             verification: None,
             turn: None,
             attempts: 0,
-            body_seen: 0,
-            body_whole: false,
+            body: Passage::default(),
             upstream: None,
             upstream_error: None,
             _in_flight: None,
@@ -140,6 +141,11 @@ impl Journey {
         self.forward.as_deref()
     }
 
+    /// What becomes of the body, to be had once.
+    pub fn take_new_body(&mut self) -> NewBody {
+        self.forward.as_mut().map(|forward| std::mem::take(&mut forward.body)).unwrap_or_default()
+    }
+
     /// Lets go of the Plan and of everything computed for the request's head.
     pub fn release(&mut self) {
         self.generation = None;
@@ -180,7 +186,7 @@ impl Journey {
         self.allowed_origins = verdict.allowed_origins;
         if let Some(site) = verdict.site {
             self.site = Some(site.index);
-            self.verification = verification.map(|took| (site.dialect.scheme(), took));
+            self.verification = verification;
             if let Some(meters) = generation.meters.sites.get(site.index) {
                 self.meters = meters.clone();
             }

@@ -221,7 +221,7 @@ fn announce(plan: &Plan) {
             site = %site.name,
             dialect = %site.dialect.name,
             mode = site.settings.mode.name(),
-            keys = site.keyring.keys().len(),
+            keys = site.keys().count(),
             "serving"
         );
     }

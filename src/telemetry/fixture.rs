@@ -55,6 +55,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
         index,
         dialect: jwt(),
         keyring: Keyring::new(vec![Arc::new(key("new")), Arc::new(old)]),
+        accepts: Vec::new(),
         settings: settings(mode),
         routes: Routes::default(),
         upstream: Upstream {
@@ -71,6 +72,7 @@ pub(crate) fn settings(mode: Mode) -> Settings {
         keep_unsigned: false,
         forward_credential: false,
         allowed_origins: Arc::new([]),
+        body_limit: None,
     }
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn jwt() -> Dialect {
 pub(crate) fn user_hash() -> Dialect {
     let rules = HmacRules { hash: HashFunction::Sha256, message: Vec::new(), output: Output::Hex };
     let mut dialect = dialect("user-hash", Mechanism::Hmac(rules));
-    let field = UnsignedField { name: "user_id".into(), proof: None };
+    let field = UnsignedField { name: "user_id".into(), proof: None, prefix: None };
     dialect.unsigned = UnsignedRules { fields: vec![field], ..UnsignedRules::default() };
     dialect
 }

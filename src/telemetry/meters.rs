@@ -38,7 +38,7 @@ pub struct SiteMeters {
     codes: [OnceLock<Box<[OnceLock<IntCounter>]>>; 9],
     duration: Histogram,
     overhead: Histogram,
-    verification: Option<(&'static str, Histogram)>,
+    verification: Vec<(&'static str, Histogram)>,
     stripped: IntCounter,
     omitted: Vec<(&'static str, IntCounter)>,
     upstream_errors: Vec<IntCounter>,
@@ -91,9 +91,10 @@ impl Metrics {
             site(values) && values.is_empty() == (plan.sites.len() > SITES_IN_HISTOGRAMS)
         };
         let key = |values: &[Box<str>]| match values {
-            [name, id, ..] => plan.sites.iter().any(|site| {
-                *site.name == **name && site.keyring.keys().iter().any(|key| **key.id() == **id)
-            }),
+            [name, id, ..] => plan
+                .sites
+                .iter()
+                .any(|site| *site.name == **name && site.keys().any(|key| **key.id() == **id)),
             _ => false,
         };
         self.decisions.retain(|values| match values {
@@ -140,7 +141,7 @@ impl SiteMeters {
             codes: Default::default(),
             duration: metrics.request_duration.with(labels),
             overhead: metrics.overhead.with(labels),
-            verification: None,
+            verification: Vec::new(),
             stripped: metrics.stripped.with(&[site]),
             omitted: Vec::new(),
             upstream_errors: Vec::new(),
@@ -155,15 +156,18 @@ impl SiteMeters {
     fn with_site(mut self, site: &Site) -> Self {
         let metrics = self.metrics.clone();
         let name: &str = &site.name;
-        let scheme = site.dialect.scheme();
-        self.verification = Some((scheme, metrics.verification.with(&[scheme, "miss"])));
+        let mut schemes: Vec<_> =
+            site.proofs(&site.settings).map(|proof| proof.dialect.scheme()).collect();
+        schemes.sort_unstable();
+        schemes.dedup();
+        let verification = |scheme| (scheme, metrics.verification.with(&[scheme, "miss"]));
+        self.verification = schemes.into_iter().map(verification).collect();
         let omitted = FIELDS.iter().map(|field| (*field, metrics.omitted.with(&[name, field])));
         self.omitted = omitted.collect();
         let errors = UpstreamError::ALL.iter();
         self.upstream_errors =
             errors.map(|kind| metrics.upstream_errors.with(&[name, kind.name()])).collect();
-        self.keys =
-            site.keyring.keys().iter().map(|key| KeyMeter::new(&metrics, name, key)).collect();
+        self.keys = site.keys().map(|key| KeyMeter::new(&metrics, name, key)).collect();
         self.live = metrics.live.with(&[name]);
         let reasons = CloseReason::ALL.iter();
         self.live_closed =
@@ -264,8 +268,7 @@ impl SiteMeters {
             self.count_key(occurrence.key, decided.decision == Decision::Verified);
         }
         if let Some((scheme, duration)) = occurrence.verification
-            && let Some((_, histogram)) =
-                self.verification.as_ref().filter(|(own, _)| *own == scheme)
+            && let Some((_, histogram)) = self.verification.iter().find(|(own, _)| *own == scheme)
         {
             histogram.observe(duration.as_secs_f64());
         }

@@ -172,7 +172,7 @@ impl Metrics {
         }
         for site in &plan.sites {
             for state in [KeyState::Active, KeyState::Scheduled, KeyState::Lapsed] {
-                let keys = site.keyring.keys().iter().filter(|key| key.state(now) == state);
+                let keys = site.keys().filter(|key| key.state(now) == state);
                 self.keys.with(&[&site.name, state.name()]).set(gauge(keys.count() as u64));
             }
         }

@@ -68,6 +68,10 @@ fn settings(
     if let Some(list) = &raw.allowed_origins {
         settings.allowed_origins = access::origins(compiler, list, &place.key("allowed_origins"));
     }
+    if raw.body_limit.is_some() {
+        let place = place.key("body_limit");
+        settings.body_limit = super::settings::body_limit(compiler, raw.body_limit, &place);
+    }
     settings
 }
 
@@ -140,6 +144,7 @@ mod tests {
             keep_unsigned: false,
             forward_credential: false,
             allowed_origins: [].into(),
+            body_limit: None,
         };
         let pattern = PathPattern::parse(path).unwrap();
         Route { pattern, methods: methods.to_vec(), settings }

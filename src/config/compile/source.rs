@@ -2,13 +2,13 @@
 
 use http::HeaderName;
 
-use super::Compiler;
+use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{Carrier, HashField, Mechanism, MessagePiece, Names, Source};
 use crate::gate::contract;
 
-const ONE: &str = "one of header, query, cookie";
+const ONE: &str = "one of header, query, cookie, json, form, multipart";
 
 /// The sources that are written, for a dialect of this mechanism.
 pub fn sources(
@@ -35,17 +35,41 @@ pub fn sources(
     sources
 }
 
+/// Whether two sources could find one credential: then nobody could say whose it is.
+pub fn overlap(one: &Source, other: &Source) -> bool {
+    use Carrier as C;
+    let schemes = |one: &Option<String>, other: &Option<String>| match (one, other) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => true,
+    };
+    let (names, others) = (one.carrier.names(), other.carrier.names());
+    let same_kind = match (&one.carrier, &other.carrier) {
+        (C::Header { scheme, .. }, C::Header { scheme: theirs, .. })
+        | (C::Query { scheme, .. }, C::Query { scheme: theirs, .. }) => {
+            // A place of one's own takes every value, whatever its scheme.
+            schemes(scheme, theirs) || !one.shared || !other.shared
+        }
+        (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+    };
+    same_kind && names.proof == others.proof
+}
+
 fn source(
     compiler: &mut Compiler<'_, '_>,
     raw: &raw::Source,
     mechanism: &Mechanism,
     place: &Place,
 ) -> Option<Source> {
+    let kinds = [
+        ("header", &raw.header),
+        ("query", &raw.query),
+        ("cookie", &raw.cookie),
+        ("json", &raw.json),
+        ("form", &raw.form),
+        ("multipart", &raw.multipart),
+    ];
     let written: Vec<(&str, &raw::NamesOrName)> =
-        [("header", &raw.header), ("query", &raw.query), ("cookie", &raw.cookie)]
-            .into_iter()
-            .filter_map(|(kind, names)| Some((kind, names.as_ref()?)))
-            .collect();
+        kinds.into_iter().filter_map(|(kind, names)| Some((kind, names.as_ref()?))).collect();
     let [(kind, written)] = written.as_slice() else {
         if !compiler.report.lost_something_in(place) {
             compiler.report.value(place, "a source has one place").expected(ONE);
@@ -56,7 +80,7 @@ fn source(
     if raw.scheme.is_some() && !matches!(kind, "header" | "query") {
         compiler
             .report
-            .key(&place.key("scheme"), format!("a {kind} has no scheme"))
+            .key(&place.key("scheme"), format!("{} has no scheme", one(kind)))
             .hint("schemes such as Bearer belong to headers and parameters");
     }
     let place_of_names = place.key(kind);
@@ -68,9 +92,24 @@ fn source(
             Carrier::Header { names, scheme: scheme(compiler, raw, place)? }
         }
         "query" => Carrier::Query { names, scheme: scheme(compiler, raw, place)? },
+        "json" => Carrier::Json { names },
+        "form" => Carrier::Form { names },
+        "multipart" => Carrier::Multipart { names },
         _ => Carrier::Cookie { names },
     };
     Some(Source { carrier, shared: raw.shared.unwrap_or(false) })
+}
+
+/// A kind of source in words.
+fn one(kind: &str) -> &'static str {
+    match kind {
+        "header" => "a header",
+        "query" => "a parameter",
+        "cookie" => "a cookie",
+        "json" => "a member of a JSON body",
+        "form" => "a field of a form body",
+        _ => "a part of a multipart body",
+    }
 }
 
 fn scheme(
@@ -193,13 +232,18 @@ fn check_names(
             "header" => header_problem(name),
             "cookie" if !is_token(name) => Some("a cookie's name"),
             "query" if name.is_empty() => Some("a parameter's name"),
+            "json" if pattern::pointer(name).is_none() => Some("a JSON pointer such as /jwt"),
+            "form" if name.is_empty() => Some("a field's name"),
+            "multipart" if name.is_empty() => Some("a part's name"),
             _ => None,
         };
         if let Some(expected) = wrong {
-            compiler
-                .report
-                .value(place, format!("`{name}` cannot be looked for here"))
-                .expected(expected);
+            let problem =
+                compiler.report.value(place, format!("`{name}` cannot be looked for here"));
+            problem.expected(expected);
+            if kind == "json" && !name.is_empty() && !name.starts_with('/') {
+                problem.hint(format!("write `/{name}`"));
+            }
             return None;
         }
     }
