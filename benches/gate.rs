@@ -24,7 +24,7 @@ use countersign::clock::UnixTime;
 use countersign::dialect::fresh;
 use countersign::dialect::sign::{SigningKey, Subject, sign};
 use countersign::dialect::{Algorithm, Credential};
-use countersign::gate::{Outcome, Peer, RequestView};
+use countersign::gate::{Body, Outcome, Peer, RequestView};
 use countersign::identity::Standing;
 use countersign::judge::judge;
 use countersign::plan::Plan;
@@ -132,6 +132,7 @@ impl Scene {
             local_port: Some(8080),
             upgrade: false,
             request_id: "01a1fe137ade776aa788534d27a89764",
+            body: Body::Unseen,
         };
         match judge(&self.plan, &request, now).verdict.outcome {
             Outcome::Forward(forward) => {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::dialect::{Dialect, Keyring};
+use crate::dialect::{Dialect, Key, Keyring};
 use crate::gate::contract::SiteValues;
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
@@ -111,11 +111,13 @@ pub struct Site {
     pub index: usize,
     /// The vendor's rules with this site's settings worked in.
     pub dialect: Dialect,
-    /// The keys that the configuration holds, in the order of the file; [`Site::keys`] has
-    /// those from a URL besides.
+    /// The keys of its own dialect that the configuration holds, in the order of the file;
+    /// [`Site::keys`] has those from a URL and of further dialects besides.
     pub keyring: Keyring,
-    /// Where further keys are fetched from.
+    /// Where further keys of its own dialect are fetched from.
     pub key_sets: KeySets,
+    /// Further dialects whose credentials are accepted, none of whose places overlap.
+    pub accepts: Vec<Accepted>,
     /// The site's own settings, in force where no route matches.
     pub settings: Settings,
     /// Routes, first match wins.
@@ -126,16 +128,90 @@ pub struct Site {
     pub values: SiteValues,
 }
 
+/// A further dialect of a site, with keys of its own.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The vendor's rules, with this entry's settings worked in. Its identity fields are
+    /// those of the site's own dialect, in the same order.
+    pub dialect: Dialect,
+    /// Those of its keys that the configuration holds.
+    pub keyring: Keyring,
+    /// Where further ones are fetched from.
+    pub key_sets: KeySets,
+    /// What headers say where it vouches.
+    pub values: SiteValues,
+}
+
+/// One way to prove an identity to a site.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'p> {
+    /// The rules.
+    pub dialect: &'p Dialect,
+    /// The keys that the configuration holds; [`Proof::keys`] has those from a URL besides.
+    pub keyring: &'p Keyring,
+    /// Where further ones are fetched from.
+    pub key_sets: &'p KeySets,
+    /// Where the credential is looked for.
+    pub sources: &'p [crate::dialect::Source],
+    /// What headers say where it vouches.
+    pub values: &'p SiteValues,
+}
+
+impl<'p> Proof<'p> {
+    /// Every key of this way that is in force now.
+    pub fn keys(&self) -> KeysNow<'p> {
+        self.key_sets.with(self.keyring)
+    }
+}
+
 impl Site {
-    /// Every key that is in force now.
-    pub fn keys(&self) -> KeysNow<'_> {
-        self.key_sets.with(&self.keyring)
+    /// The site's own way to prove under these settings.
+    pub fn proof<'p>(&'p self, settings: &'p Settings) -> Proof<'p> {
+        Proof {
+            dialect: &self.dialect,
+            keyring: &self.keyring,
+            key_sets: &self.key_sets,
+            sources: &settings.sources,
+            values: &self.values,
+        }
+    }
+
+    /// The further ways that it accepts.
+    pub fn accepted(&self) -> impl Iterator<Item = Proof<'_>> {
+        self.accepts.iter().map(|accepted| Proof {
+            dialect: &accepted.dialect,
+            keyring: &accepted.keyring,
+            key_sets: &accepted.key_sets,
+            sources: &accepted.dialect.sources,
+            values: &accepted.values,
+        })
+    }
+
+    /// All of them, the site's own first.
+    pub fn proofs<'p>(&'p self, settings: &'p Settings) -> impl Iterator<Item = Proof<'p>> {
+        std::iter::once(self.proof(settings)).chain(self.accepted())
+    }
+
+    /// Every key that is in force now, those of the site's own dialect first.
+    pub fn keys(&self) -> Vec<Arc<Key>> {
+        self.proofs(&self.settings).flat_map(|proof| proof.keys().keys().to_vec()).collect()
+    }
+
+    /// Every set that keys are fetched from, those of the site's own dialect first.
+    pub fn key_sets(&self) -> impl Iterator<Item = &Arc<KeySet>> {
+        let accepted = self.accepts.iter().flat_map(|accepted| accepted.key_sets.iter());
+        self.key_sets.iter().chain(accepted)
+    }
+
+    /// Whether it fetches keys, for any of its dialects.
+    pub fn fetches_keys(&self) -> bool {
+        self.key_sets().next().is_some()
     }
 
     /// When a key was fetched; none for those of the configuration.
-    pub fn fetched_at(&self, key: &Arc<crate::dialect::Key>) -> Option<crate::clock::UnixTime> {
+    pub fn fetched_at(&self, key: &Arc<Key>) -> Option<crate::clock::UnixTime> {
         let has = |fetched: &Arc<Fetched>| fetched.keys.iter().any(|own| Arc::ptr_eq(own, key));
-        self.key_sets.iter().map(|set| set.fetched()).find(has)?.at
+        self.key_sets().map(|set| set.fetched()).find(has)?.at
     }
 }
 
@@ -144,7 +220,12 @@ impl Plan {
     pub fn inherit(&mut self, earlier: &Self) {
         for site in &mut self.sites {
             if let Some(before) = earlier.sites.iter().find(|other| other.name == site.name) {
-                site.key_sets.inherit(&before.key_sets);
+                // A dialect may have changed its place in the site.
+                let sets: Vec<_> = before.key_sets().cloned().collect();
+                site.key_sets.inherit(&sets);
+                for accepted in &mut site.accepts {
+                    accepted.key_sets.inherit(&sets);
+                }
             }
         }
     }
@@ -169,6 +250,8 @@ pub struct Settings {
     pub frame_ancestors: Option<Arc<Ancestors>>,
     /// How a WebSocket handshake is refused.
     pub refuse_upgrade: RefuseUpgrade,
+    /// Bytes of a body that is looked at, instead of `Limits::body`.
+    pub body_limit: Option<usize>,
 }
 
 /// How a WebSocket handshake is refused.
@@ -269,7 +352,7 @@ pub struct Timeouts {
     /// From a connection's (or a kept-alive request's) first byte to the end of its head;
     /// for a new connection from its start.
     pub head: Duration,
-    /// Between two reads of a request body.
+    /// Between two reads of a request body; for all of one that is read before the judgement.
     pub body: Duration,
     /// A kept-alive client connection without a request.
     pub idle: Duration,

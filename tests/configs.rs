@@ -331,7 +331,7 @@ fn a_route_inherits_what_it_does_not_say() {
 
 /// The target that reaches the backend.
 fn sent(plan: &countersign::plan::Plan, target: &str) -> String {
-    use countersign::gate::{Outcome, Peer, RequestView};
+    use countersign::gate::{Body, Outcome, Peer, RequestView};
     let headers = http::HeaderMap::from_iter([(http::header::HOST, "a.test".parse().unwrap())]);
     let request = RequestView {
         method: &http::Method::GET,
@@ -343,6 +343,7 @@ fn sent(plan: &countersign::plan::Plan, target: &str) -> String {
         local_port: None,
         upgrade: false,
         request_id: "r-1",
+        body: Body::Unseen,
     };
     let now = countersign::clock::UnixTime::from_secs(0);
     match countersign::judge::judge(plan, &request, now).verdict.outcome {

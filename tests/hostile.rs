@@ -12,7 +12,7 @@ use std::fs;
 use countersign::clock::UnixTime;
 use countersign::dialect::Credential;
 use countersign::dialect::sign::{SigningKey, Subject, sign};
-use countersign::gate::{Forward, Mode, Outcome, Peer, RequestView};
+use countersign::gate::{Body, Forward, Mode, Outcome, Peer, RequestView};
 use countersign::identity::Standing;
 use countersign::judge::judge;
 use countersign::plan::Plan;
@@ -285,6 +285,7 @@ fn whatever_a_client_sends_nothing_unproven_passes() {
                 local_port: Some(8080),
                 upgrade: noise.below(4) == 0,
                 request_id: "r-1",
+                body: Body::Unseen,
             };
             match judge(&plan, &request, NOW).verdict.outcome {
                 Outcome::Forward(forward) => {

@@ -53,7 +53,7 @@ pub(super) fn sites(plan: &Plan) -> Sites<'_> {
         dialect: &site.dialect.name,
         mode: site.settings.mode,
         upstream: site.upstream.targets.iter().map(ToString::to_string).collect(),
-        keys: site.keys().keys().len(),
+        keys: site.keys().len(),
         warnings: warnings(site),
     });
     Sites { generation: plan.generation, sites: sites.collect(), warnings: &plan.warnings }
@@ -64,7 +64,7 @@ pub(super) fn keys(generation: &Generation, site: &str, now: UnixTime) -> Option
     let site = generation.plan.sites.iter().find(|found| *found.name == *site)?;
     let meters = generation.meters.sites.get(site.index);
     let now_there = site.keys();
-    let keys = now_there.keys().iter().map(|key| KeyView {
+    let keys = now_there.iter().map(|key| KeyView {
         id: key.id().to_string(),
         algorithm: key.algorithm().name(),
         state: key.state(now).name(),
@@ -89,7 +89,7 @@ fn hosts(plan: &Plan, site: &Site) -> Vec<String> {
 
 /// Modes in which a forged identity is let through, though the site has keys.
 fn warnings(site: &Site) -> Vec<String> {
-    if site.keyring.keys().is_empty() && site.key_sets.is_empty() {
+    if site.keys().is_empty() && !site.fetches_keys() {
         return Vec::new();
     }
     let own = std::iter::once(("this site".to_owned(), site.settings.mode));

@@ -84,6 +84,9 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
     line(out, "hosts", &hosts(plan, site.index));
     line(out, "upstream", &joined(site.upstream.targets.iter()));
     line(out, "dialect", &site.dialect.name);
+    if !site.accepts.is_empty() {
+        line(out, "accepts", &joined(site.accepts.iter().map(|one| &one.dialect.name)));
+    }
     line(out, "mode", site.settings.mode.name());
     for route in &site.routes.0 {
         let methods = joined(route.methods.iter());
@@ -94,10 +97,10 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
     if !options.secrets {
         line(out, "keys", "not read");
     }
-    for key in site.keyring.keys() {
+    for key in &site.keys() {
         line(out, "key", &key_line(key, now));
     }
-    for set in site.key_sets.iter() {
+    for set in site.key_sets() {
         line(out, "keys from", &set.source.shown());
     }
 }

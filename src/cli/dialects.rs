@@ -30,6 +30,10 @@ What holds for all of them:
   `{user_id}` or `null` are no ids.
 - All places that a page names are read: the same value twice is one credential, two
   different ones are `ambiguous`. A credential that was used does not reach the backend.
+- A JSON body is one also where it is labelled as a form, as text or not at all. Where a page
+  names body members or identity fields, such a body may hold at most 64 KiB and must be
+  readable; a multipart body streams however large, and only one within the limit is searched
+  for a credential. Query, headers and body are cleaned alike of what nothing proved.
 - `countersign sign --site SITE --id ID` prints the credential that the website would sign.
 - [rejections.md](rejections.md) explains each reason for a refusal.
 ";

@@ -91,7 +91,7 @@ fn explain(args: &Args) -> Result<Report, String> {
     let now = args.now.map_or_else(UnixTime::now, UnixTime::from_secs);
     let dialect = limited(&plan, site);
     fetch_keys(site)?;
-    let keys = site.keys();
+    let keys = site.proof(&site.settings).keys();
     let here = Party { dialect: &dialect, keyring: &keys, ..party(site, &written) };
     let report = diagnose(&Case { site: here, others: &others, presented: &presented, now });
     if args.json {
@@ -113,7 +113,7 @@ fn fetch_keys(site: &Site) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    match runtime.block_on(jwks::fetch_once(&site.key_sets)).as_slice() {
+    match runtime.block_on(jwks::fetch_once(site.key_sets.iter())).as_slice() {
         [] => Ok(()),
         problems => Err(format!("the site's keys cannot be fetched: {}", problems.join("; "))),
     }

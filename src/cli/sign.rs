@@ -226,8 +226,39 @@ fn curl(
             let offer = format!("Sec-WebSocket-Protocol: {}{credential}", names.proof);
             words.extend(["-H".to_owned(), quoted(&offer), quoted(url)]);
         }
+        Carrier::Json { .. } => {
+            let mut body = serde_json::json!({});
+            for (pointer, value) in beside.chain([(names.proof.as_str(), credential)]) {
+                put(&mut body, pointer, value);
+            }
+            let json = "Content-Type: application/json".to_owned();
+            words.extend(["-H".to_owned(), quoted(&json)]);
+            words.extend(["-d".to_owned(), quoted(&body.to_string()), quoted(url)]);
+        }
+        Carrier::Form { .. } | Carrier::Multipart { .. } => {
+            let is_form = matches!(source.carrier, Carrier::Form { .. });
+            let option = if is_form { "--data-urlencode" } else { "--form-string" };
+            for (name, value) in beside.chain([(names.proof.as_str(), credential)]) {
+                words.extend([option.to_owned(), quoted(&format!("{name}={value}"))]);
+            }
+            words.push(quoted(url));
+        }
     }
     Ok(words.join(" "))
+}
+
+/// Puts a text where a JSON pointer leads (RFC 6901), making the objects on the way.
+fn put(body: &mut serde_json::Value, pointer: &str, text: &str) {
+    let mut place = body;
+    for segment in pointer.split('/').skip(1) {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        if !place.is_object() {
+            *place = serde_json::json!({});
+        }
+        let Some(members) = place.as_object_mut() else { return };
+        place = members.entry(name).or_insert(serde_json::Value::Null);
+    }
+    *place = serde_json::Value::from(text);
 }
 
 /// RFC 3986 §2.3.

@@ -1,8 +1,6 @@
 //! A built-in dialect as people are told of it: its rules, and what its file says in words.
 
 use super::compile::compile_builtin;
-use super::document;
-use super::later::take_out_later_sources;
 use super::raw::SecretEncoding;
 use crate::dialect::Dialect;
 use crate::dialect::builtin::builtin;
@@ -17,8 +15,6 @@ pub struct Builtin {
     pub key_encoding: &'static str,
     /// The paragraphs that its file opens with.
     pub notes: Vec<String>,
-    /// Where only a later version looks for the credential, in words.
-    pub later: Vec<&'static str>,
 }
 
 /// The built-in dialect of that name.
@@ -34,14 +30,7 @@ pub fn builtin_dialect(name: &str) -> Option<Builtin> {
             SecretEncoding::Hex => "hex",
         },
         notes: opening(text),
-        later: later_sources(name, text),
     })
-}
-
-fn later_sources(name: &str, text: &str) -> Vec<&'static str> {
-    let document = document::parse(text, &mut Vec::new()).ok();
-    let dialect = document.and_then(|document| document.value.get("dialects")?.get(name).cloned());
-    dialect.map(|mut dialect| take_out_later_sources(&mut dialect)).unwrap_or_default()
 }
 
 /// The comment that a file opens with, cut into paragraphs at its empty lines. An indented

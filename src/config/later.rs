@@ -31,16 +31,7 @@ const LATER: &[(&str, Extent, &str)] = &[
     ("sites.*.upstream.ca", Member, "TLS to the backend"),
     ("sites.*.upstream.verify", Member, "TLS to the backend"),
     ("sites.*.upstream.health", Member, "health checks of the backend"),
-    ("sites.*.sources.*.json", Whole, "credentials in bodies"),
-    ("sites.*.sources.*.form", Whole, "credentials in bodies"),
-    ("sites.*.sources.*.multipart", Whole, "credentials in bodies"),
-    ("sites.*.routes.*.sources.*.json", Whole, "credentials in bodies"),
-    ("sites.*.routes.*.sources.*.form", Whole, "credentials in bodies"),
-    ("sites.*.routes.*.sources.*.multipart", Whole, "credentials in bodies"),
-    ("sites.*.routes.*.body_limit", Member, "inspection of bodies"),
     ("sites.*.headers", Member, "other header names and presets"),
-    ("sites.*.accepts", Member, "further dialects on one site"),
-    ("sites.*.body_limit", Member, "inspection of bodies"),
     ("sites.*.session", Member, "sessions"),
     ("sites.*.live", Member, "rules for live connections"),
     ("sites.*.on_store_outage", Member, "stores that can fail"),
@@ -57,9 +48,6 @@ const LATER: &[(&str, Extent, &str)] = &[
     ("headers", Member, "header budgets"),
     ("dialects.*.single_use", Member, "tokens for one use"),
     ("dialects.*.jwt.single_use", Member, "tokens for one use"),
-    ("dialects.*.sources.*.json", Whole, "credentials in bodies"),
-    ("dialects.*.sources.*.form", Whole, "credentials in bodies"),
-    ("dialects.*.sources.*.multipart", Whole, "credentials in bodies"),
 ];
 
 /// What is said of every one of them.
@@ -82,26 +70,6 @@ pub fn take_out_later(value: &mut Value, report: &mut Report<'_>) {
             report.removed(gone);
         }
     }
-}
-
-/// The kinds of sources that a later version reads, in words.
-const LATER_SOURCES: [(&str, &str); 3] = [
-    ("json", "members of JSON bodies"),
-    ("form", "fields of form bodies"),
-    ("multipart", "parts of multipart bodies"),
-];
-
-/// Takes the sources of later versions out of a built-in dialect, whose file is written in
-/// full; returns what they are, in words.
-pub fn take_out_later_sources(dialect: &mut Value) -> Vec<&'static str> {
-    let Some(sources) = dialect.get_mut("sources").and_then(Value::as_sequence_mut) else {
-        return Vec::new();
-    };
-    let is = |source: &Value, kind: &str| source.get(kind).is_some();
-    let found = LATER_SOURCES.iter().filter(|(kind, _)| sources.iter().any(|one| is(one, kind)));
-    let found = found.map(|(_, words)| *words).collect();
-    sources.retain(|source| !LATER_SOURCES.iter().any(|(kind, _)| is(source, kind)));
-    found
 }
 
 fn find(value: &Value, steps: &[&str], place: Place, found: &mut Vec<Place>) {

@@ -10,7 +10,11 @@
 //!
 //! Written out as compact ASCII, so that a value is a header value by itself.
 
+mod members;
+
 use std::borrow::Cow;
+
+pub use members::{Member, cuts, members};
 
 /// Arrays and objects may lie this deep in each other; the outermost counts as one.
 pub const MAX_DEPTH: usize = 64;

@@ -90,6 +90,21 @@ pub enum Carrier {
         /// `proof` alone.
         names: Names,
     },
+    /// Members of a JSON body, also of one that is labelled as a form, as text or not at all.
+    Json {
+        /// JSON pointers (RFC 6901) through objects.
+        names: Names,
+    },
+    /// A field of a urlencoded body.
+    Form {
+        /// As they read when decoded.
+        names: Names,
+    },
+    /// A part of a `multipart/form-data` body.
+    Multipart {
+        /// The parts' names.
+        names: Names,
+    },
 }
 
 impl Carrier {
@@ -99,8 +114,16 @@ impl Carrier {
             Self::Header { names, .. }
             | Self::Query { names, .. }
             | Self::Cookie { names }
-            | Self::Protocol { names } => names,
+            | Self::Protocol { names }
+            | Self::Json { names }
+            | Self::Form { names }
+            | Self::Multipart { names } => names,
         }
+    }
+
+    /// Whether it lies in a request's body.
+    pub const fn is_in_body(&self) -> bool {
+        matches!(self, Self::Json { .. } | Self::Form { .. } | Self::Multipart { .. })
     }
 }
 
@@ -405,6 +428,9 @@ pub struct UnsignedField {
     pub name: String,
     /// The claim or hash field that would prove it, if the dialect ever signs it.
     pub proof: Option<FieldProof>,
+    /// An object in a JSON body under this name stays, its keys marked with this prefix
+    /// (Amazon's `Attributes`, `HostedWidget-`).
+    pub prefix: Option<String>,
 }
 
 /// What a signature would have to cover to prove an [`UnsignedField`].

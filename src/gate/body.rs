@@ -1,68 +1,271 @@
-//! Which bodies could carry identity fields, and must therefore not be too large to inspect.
+//! Which bodies are looked at, and which are refused because they cannot be.
+//!
+//! A body is read only where the dialect finds credentials in bodies or names identity
+//! fields, and only if a backend might read fields from its type: JSON, forms,
+//! `text/plain`, none named. It is refused if it is larger than the limit (413), or
+//! compressed or in a charset that we do not read (415). `multipart` bodies stream however
+//! large; they are read beforehand only where the credential may be a part of one, and
+//! then only up to the limit. Every other type streams untouched.
+//!
+//! `observe` refuses nothing: what it cannot read passes unread. So does what could only
+//! carry a credential, where no identity fields are named or `unsigned: keep` lets them pass:
+//! then there is none.
 
 use http::{HeaderMap, header};
 
+use super::policy::Mode;
 use super::{Fault, Refusal, RequestView};
+use crate::dialect::Carrier;
+use crate::plan::{Plan, Settings, Site};
 
-/// The limit for this request's body, if its type can carry fields: JSON, form,
-/// `text/plain`, or none named. Multipart and other media types stream however large.
-///
-/// # Errors
-/// [`Fault::BodyTooLarge`] if the request announces more at once.
-pub(super) fn limit(request: &RequestView<'_>, limit: usize) -> Result<Option<usize>, Refusal> {
-    let announced = announced(request.headers);
-    // After a handshake the bytes are messages, no body.
-    let handshake = request.upgrade
-        && announced.is_none()
-        && !request.headers.contains_key(header::TRANSFER_ENCODING);
-    if handshake || announced == Some(0) || !can_carry_fields(request.headers) {
-        return Ok(None);
+/// What is known of a request's body when it is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// It has not been looked at: nothing in it counts.
+    #[default]
+    Unseen,
+    /// All of it.
+    Whole(&'a [u8]),
+    /// There is more than the limit.
+    TooLarge,
+    /// It did not arrive in time.
+    Late,
+    /// It broke off, or its framing is none.
+    Broken,
+}
+
+/// How much of a body is to be read before the request is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// At most so many bytes.
+    pub limit: usize,
+    /// A larger one goes on unread, instead of being refused.
+    pub larger_passes: bool,
+}
+
+/// What a site looks for in bodies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interest {
+    fields: bool,
+    sources: bool,
+    parts: bool,
+    observes: bool,
+    limit: usize,
+}
+
+impl Interest {
+    /// What holds for requests under these settings; none where bodies are nobody's business.
+    pub fn of(plan: &Plan, site: &Site, settings: &Settings) -> Option<Self> {
+        if settings.mode == Mode::Off {
+            return None;
+        }
+        let sources = || site.proofs(settings).flat_map(|proof| proof.sources);
+        let interest = Self {
+            fields: !settings.keep_unsigned && !site.dialect.unsigned.fields.is_empty(),
+            sources: sources().any(|source| {
+                matches!(source.carrier, Carrier::Json { .. } | Carrier::Form { .. })
+            }),
+            parts: sources().any(|source| matches!(source.carrier, Carrier::Multipart { .. })),
+            observes: !settings.mode.cleans(),
+            limit: settings.body_limit.unwrap_or(plan.limits.body),
+        };
+        (interest.fields || interest.sources || interest.parts).then_some(interest)
     }
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(Refusal::fault(
+
+    /// The type of this request's body, if somebody is to look at it.
+    ///
+    /// # Errors
+    /// [`Fault::UnsupportedBody`], [`Fault::BodyTooLarge`]: it could carry what is looked
+    /// for and will not be readable, as its head announces.
+    pub fn kind(&self, request: &RequestView<'_>) -> Result<Option<Kind>, Refusal> {
+        let announced = announced(request.headers);
+        // After a handshake the bytes are messages, no body.
+        let handshake = request.upgrade
+            && announced.is_none()
+            && !request.headers.contains_key(header::TRANSFER_ENCODING);
+        if handshake || announced == Some(0) {
+            return Ok(None);
+        }
+        let kind = match Kind::of(request.headers) {
+            Kind::Opaque => return Ok(None),
+            Kind::Multipart(_) if !self.fields && !self.parts => return Ok(None),
+            Kind::Multipart(None) => return Err(unsupported("its boundary is ambiguous")),
+            Kind::Multipart(boundary) => Kind::Multipart(boundary),
+            _ if !self.fields && !self.sources => return Ok(None),
+            kind => kind,
+        };
+        if !is_plain(request.headers) {
+            return Err(unsupported("it is compressed"));
+        }
+        if !is_utf8(request.headers) {
+            return Err(unsupported("its charset is not UTF-8"));
+        }
+        let is_large = announced.is_some_and(|length| length > self.limit as u64);
+        if is_large && !matches!(kind, Kind::Multipart(_)) {
+            return Err(self.too_large());
+        }
+        Ok(Some(kind))
+    }
+
+    /// How much is to be read before the judgement.
+    pub fn wanted(&self, request: &RequestView<'_>) -> Option<Wanted> {
+        let kind = self.kind(request).ok().flatten()?;
+        let is_multipart = matches!(kind, Kind::Multipart(_));
+        if is_multipart && !self.parts {
+            return None;
+        }
+        // Whatever passes when it is too large is not even begun if it announces as much.
+        let larger_passes = is_multipart || !self.refuses();
+        let is_large = announced(request.headers).is_some_and(|n| n > self.limit as u64);
+        (!is_large).then_some(Wanted { limit: self.limit, larger_passes })
+    }
+
+    /// Whether a body that cannot be inspected is refused.
+    pub fn refuses(&self) -> bool {
+        self.fields && !self.observes
+    }
+
+    /// The answer to a body over the limit.
+    pub fn too_large(&self) -> Refusal {
+        Refusal::fault(
             Fault::BodyTooLarge,
-            format!("a body of this type may hold at most {limit} bytes here"),
-        ));
+            format!("a body of this type may hold at most {} bytes here", self.limit),
+        )
     }
-    Ok(Some(limit))
+}
+
+/// The answer to a body that nobody can look into.
+pub(super) fn unsupported(why: &str) -> Refusal {
+    Refusal::fault(Fault::UnsupportedBody, format!("the body cannot be inspected: {why}"))
+}
+
+/// How a backend might read a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `application/json` and its like.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `text/plain`.
+    Text,
+    /// Nothing says what it is.
+    Untyped,
+    /// `multipart/…` with this boundary; none if readers might disagree about it.
+    Multipart(Option<String>),
+    /// Something without fields.
+    Opaque,
+}
+
+impl Kind {
+    /// A type that cannot be read, or two of them, might be anything.
+    fn of(headers: &HeaderMap) -> Self {
+        let mut fields = headers.get_all(header::CONTENT_TYPE).iter();
+        let Some(first) = fields.next() else { return Self::Untyped };
+        let text = String::from_utf8_lossy(first.as_bytes());
+        let lower = text.to_ascii_lowercase();
+        if fields.next().is_some() {
+            let is_multipart = |value: &http::HeaderValue| {
+                value.as_bytes().to_ascii_lowercase().windows(9).any(|word| word == b"multipart")
+            };
+            let any = headers.get_all(header::CONTENT_TYPE).iter().any(is_multipart);
+            return if any { Self::Multipart(None) } else { Self::Untyped };
+        }
+        let essence = lower.split(';').next().unwrap_or_default().trim();
+        match essence.split_once('/') {
+            Some(("multipart", _)) => Self::Multipart(boundary(&text, &lower)),
+            _ if lower.contains("multipart/") => Self::Multipart(None),
+            None => Self::Untyped,
+            Some(("application", "x-www-form-urlencoded")) => Self::Form,
+            Some(("text", "plain")) => Self::Text,
+            Some((_, "json" | "x-json")) => Self::Json,
+            Some((_, subtype)) if subtype.ends_with("+json") => Self::Json,
+            Some(_) if lower.contains(',') => Self::Untyped,
+            Some(_) => Self::Opaque,
+        }
+    }
+}
+
+/// The one boundary that a `Content-Type` names (RFC 2046 §5.1.1), if there is no doubt.
+fn boundary(text: &str, lower: &str) -> Option<String> {
+    let (before, after) = lower.split_once("boundary")?;
+    if !before.trim_end().ends_with(';') || !after.starts_with('=') {
+        return None;
+    }
+    let value = text.get(before.len()..)?.get("boundary".len()..)?.strip_prefix('=')?;
+    let (value, rest) = match value.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"')?,
+        None => value.split_at(value.find([';', ' ', '\t']).unwrap_or(value.len())),
+    };
+    let rest = rest.trim_start();
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+    let sound = (1..=70).contains(&value.len()) && value.bytes().all(known);
+    // Browsers have the word in the boundary itself; behind it, it would be a second one.
+    let again = rest.to_ascii_lowercase().contains("boundary");
+    let ends = (rest.is_empty() || rest.starts_with(';')) && !again;
+    (sound && ends && !value.ends_with(' ')).then(|| value.to_owned())
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// Whether a backend might read fields from a body of this type. A type that cannot be
-/// read, or two of them, might be anything.
-fn can_carry_fields(headers: &HeaderMap) -> bool {
-    let mut fields = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (fields.next(), fields.next()) else { return true };
-    let Ok(value) = value.to_str() else { return true };
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.split_once('/') {
-        None => true,
-        Some(("application", "x-www-form-urlencoded" | "json") | ("text", "plain" | "json")) => {
-            true
-        }
-        Some((_, subtype)) => subtype.ends_with("+json") || value.contains(','),
-    }
+fn is_plain(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(header::CONTENT_ENCODING).iter();
+    fields.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).all(|coding| {
+        let coding = coding.trim_ascii();
+        coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
+fn is_utf8(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_TYPE).iter().all(|value| {
+        let lower = value.as_bytes().to_ascii_lowercase();
+        let text = String::from_utf8_lossy(&lower);
+        text.match_indices("charset").all(|(at, word)| {
+            let rest = text.get(at + word.len()..).unwrap_or_default().trim_start();
+            let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start_matches([' ', '"', '\'']);
+            let end = rest.find(['"', '\'', ';', ',', ' ']).unwrap_or(rest.len());
+            matches!(rest.get(..end), Some("utf-8" | "utf8" | "us-ascii" | "ascii"))
+        })
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::testing::{headers, view};
+    use crate::gate::testing::{PlanBuilder, headers, token_dialect, view};
+
+    fn interest(plan: &Plan) -> Interest {
+        let site = plan.sites.first().unwrap();
+        Interest::of(plan, site, &site.settings).unwrap()
+    }
+
+    /// What is wanted of such a request, or what it is refused with.
+    fn asked(mode: Mode, fields: &[(&str, &str)]) -> Result<Option<usize>, &'static str> {
+        let mut plan = PlanBuilder::new(token_dialect()).mode(mode).build();
+        plan.limits.body = 100;
+        let headers = headers(fields);
+        let interest = interest(&plan);
+        let kind = interest.kind(&view(&headers, "/")).map_err(|refusal| refusal.code())?;
+        let wanted = interest.wanted(&view(&headers, "/"));
+        assert!(wanted.is_none() || kind.is_some());
+        Ok(wanted.map(|wanted| wanted.limit))
+    }
 
     #[test]
-    fn only_bodies_that_can_carry_fields_are_limited() {
+    fn only_bodies_that_can_carry_fields_are_read() {
+        let typed = |text| [("content-type", text)];
         for (fields, expected) in [
             (&[][..], Ok(Some(100))),
-            (&[("content-type", "application/json")], Ok(Some(100))),
-            (&[("content-type", "Application/JSON; charset=utf-8")], Ok(Some(100))),
-            (&[("content-type", "application/vnd.api+json")], Ok(Some(100))),
-            (&[("content-type", "application/x-www-form-urlencoded")], Ok(Some(100))),
-            (&[("content-type", "text/plain")], Ok(Some(100))),
-            (&[("content-type", "nonsense")], Ok(Some(100))),
-            (&[("content-type", "image/png, application/json")], Ok(Some(100))),
+            (&typed("application/json"), Ok(Some(100))),
+            (&typed("Application/JSON; charset=utf-8"), Ok(Some(100))),
+            (&typed("application/json; charset=\"UTF-8\""), Ok(Some(100))),
+            (&typed("application/vnd.api+json"), Ok(Some(100))),
+            (&typed("text/json"), Ok(Some(100))),
+            (&typed("application/x-www-form-urlencoded"), Ok(Some(100))),
+            (&typed("text/plain"), Ok(Some(100))),
+            (&typed("nonsense"), Ok(Some(100))),
+            (&typed("image/png, application/json"), Ok(Some(100))),
             (&[("content-type", "image/png"), ("content-type", "text/plain")], Ok(Some(100))),
             (&[("content-length", "100")], Ok(Some(100))),
             (&[("content-length", "0")], Ok(None)),
@@ -76,20 +279,103 @@ mod tests {
                 Ok(None),
             ),
             (&[("content-type", "image/png"), ("content-length", "101")], Ok(None)),
+            (&[("content-type", "image/png"), ("content-encoding", "gzip")], Ok(None)),
+            (&[("content-encoding", "identity")], Ok(Some(100))),
+            (&[("content-encoding", "gzip")], Err("unsupported_body")),
+            (
+                &[("content-encoding", "identity"), ("content-encoding", "br")],
+                Err("unsupported_body"),
+            ),
+            (&typed("application/json; charset=utf-16"), Err("unsupported_body")),
+            (&typed("text/plain;charset=iso-8859-1"), Err("unsupported_body")),
+            (&typed("text/plain; charset=utf-8; charset=utf-7"), Err("unsupported_body")),
+            (&typed("multipart/form-data"), Err("unsupported_body")),
+            (&typed("multipart/form-data; boundary=x; charset=utf-16"), Err("unsupported_body")),
+            (&typed("image/png, multipart/form-data; boundary=x"), Err("unsupported_body")),
+            (
+                &[("content-type", "multipart/form-data; boundary=x"), ("content-type", "a/b")],
+                Err("unsupported_body"),
+            ),
         ] {
-            let headers = headers(fields);
-            let found = limit(&view(&headers, "/"), 100).map_err(|refusal| refusal.code());
-            assert_eq!(found, expected, "{fields:?}");
+            assert_eq!(asked(Mode::Prefer, fields), expected, "{fields:?}");
         }
     }
 
     #[test]
+    fn a_boundary_about_which_readers_could_differ_is_none() {
+        for (value, expected) in [
+            ("multipart/form-data; boundary=abc", Some("abc")),
+            ("multipart/form-data;BOUNDARY=aBc; charset=utf-8", Some("aBc")),
+            ("multipart/form-data; boundary=\"a b\"", Some("a b")),
+            (
+                "multipart/form-data; boundary=----WebKitFormBoundary7x",
+                Some("----WebKitFormBoundary7x"),
+            ),
+            ("multipart/form-data; boundary=", None),
+            ("multipart/form-data; boundary=\"abc", None),
+            ("multipart/form-data; boundary=a; boundary=b", None),
+            ("multipart/form-data; xboundary=a; boundary=b", None),
+            ("multipart/form-data; xboundary=a", None),
+            ("multipart/form-data; boundary*=utf-8''a", None),
+            ("multipart/form-data; boundary =a", None),
+            ("multipart/form-data; boundary=a\"b", None),
+            ("multipart/form-data; boundary=\"a\"b", None),
+            ("multipart/form-data boundary=a", None),
+        ] {
+            let kind = Kind::of(&headers(&[("content-type", value)]));
+            assert_eq!(kind, Kind::Multipart(expected.map(Into::into)), "{value}");
+        }
+        let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
+        assert_eq!(Kind::of(&headers(&[("content-type", &long)])), Kind::Multipart(None));
+    }
+
+    #[test]
     fn messages_after_a_handshake_are_no_body() {
+        let plan = PlanBuilder::new(token_dialect()).build();
         let plain = headers(&[]);
         let request = RequestView { upgrade: true, ..view(&plain, "/") };
-        assert_eq!(limit(&request, 100), Ok(None));
+        assert_eq!(interest(&plan).kind(&request), Ok(None));
         let odd = headers(&[("content-length", "5")]);
         let request = RequestView { upgrade: true, ..view(&odd, "/") };
-        assert_eq!(limit(&request, 100), Ok(Some(100)));
+        assert_eq!(interest(&plan).kind(&request), Ok(Some(Kind::Untyped)));
+    }
+
+    #[test]
+    fn observing_does_not_begin_what_is_too_large() {
+        let large = [("content-type", "application/json"), ("content-length", "101")];
+        assert_eq!(asked(Mode::Observe, &large), Err("body_too_large"));
+        let mut plan = PlanBuilder::new(token_dialect()).mode(Mode::Observe).build();
+        plan.limits.body = 100;
+        let unknown = headers(&[("content-type", "application/json")]);
+        let wanted = interest(&plan).wanted(&view(&unknown, "/"));
+        assert_eq!(wanted, Some(Wanted { limit: 100, larger_passes: true }));
+    }
+
+    #[test]
+    fn a_site_without_fields_and_body_sources_reads_no_body() {
+        let mut dialect = token_dialect();
+        dialect.unsigned.fields.clear();
+        let plan = PlanBuilder::new(dialect).build();
+        let site = plan.sites.first().unwrap();
+        assert!(Interest::of(&plan, site, &site.settings).is_none());
+        let plan = PlanBuilder::new(token_dialect()).with(|s| s.keep_unsigned = true).build();
+        let site = plan.sites.first().unwrap();
+        assert!(Interest::of(&plan, site, &site.settings).is_none());
+    }
+
+    #[test]
+    fn what_could_only_carry_a_credential_passes_when_it_cannot_be_read() {
+        let names = crate::dialect::Names { proof: "/jwt".into(), ..Default::default() };
+        let mut dialect = token_dialect();
+        dialect.sources =
+            vec![crate::dialect::Source { carrier: Carrier::Json { names }, shared: false }];
+        let plan = PlanBuilder::new(dialect).with(|s| s.keep_unsigned = true).build();
+        let interest = interest(&plan);
+        assert!(!interest.refuses());
+        let small = headers(&[("content-type", "application/json")]);
+        let wanted = interest.wanted(&view(&small, "/")).unwrap();
+        assert_eq!(wanted, Wanted { limit: 65_536, larger_passes: true });
+        let large = headers(&[("content-length", "70000")]);
+        assert_eq!(interest.wanted(&view(&large, "/")), None);
     }
 }

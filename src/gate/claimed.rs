@@ -3,7 +3,7 @@
 //! A field that the dialect names as identity reaches the backend only if it equals what
 //! the credential proved. Every other one is removed from query and headers, repeats
 //! included, and shown in `Countersign-Claimed` under the dialect's spelling of its name;
-//! the first source (query, then headers) wins. Names are compared decoded: `a[b]` is read
+//! the first source (query, then headers, then the body) wins. Names are compared decoded: `a[b]` is read
 //! as `/a/b`, `a[]` as `a`, and naming `a` covers all beneath. Header names are compared
 //! folded. Some backends part parameters at `;` too, so a field behind one is found and
 //! cut as well; so is one that only PHP takes for the field (`user.id`, `user[id`,
@@ -11,16 +11,18 @@
 //! writes `a.b` for `a[b]`.
 //!
 //! Fields with the dialect's `copied` names (`custom_*`) are no identity: they stay, and
-//! are shown as well.
+//! are shown as well. What JSON bodies claim is found in [`document`](super::document).
 
 use http::{HeaderName, HeaderValue};
 
+use super::content::Content;
 use super::contract::{self, MAX_CLAIMED};
+use super::naming::{Covering, Reach, belongs_to_http, covering, initials, initials_of};
 use super::query::{self, Fate, Parameter};
 use super::source::text;
-use super::{Edits, RequestView};
-use crate::dialect::UnsignedRules;
-use crate::dialect::json::write_string;
+use super::{Edits, RequestView, document};
+use crate::dialect::json::{Json, write_string};
+use crate::dialect::{UnsignedField, UnsignedRules};
 
 /// Collects claims while it judges the fields.
 pub(super) struct Claims<'r> {
@@ -29,6 +31,7 @@ pub(super) struct Claims<'r> {
     proven: &'r [(usize, String)],
     /// First letters of the fields' names, one bit each: most headers differ there.
     initials: u64,
+    /// Names, and values as JSON.
     entries: Vec<(String, String)>,
     size: usize,
     /// More was claimed than may be handed over: nothing is.
@@ -40,11 +43,10 @@ pub(super) struct Claims<'r> {
 impl<'r> Claims<'r> {
     /// Begins with what the credential proved; nothing for guests.
     pub fn new(rules: &'r UnsignedRules, proven: &'r [(usize, String)]) -> Self {
-        let initials = rules.fields.iter().fold(0, |bits, field| bits | initials(&field.name));
         Self {
             rules,
             proven,
-            initials,
+            initials: initials_of(&rules.fields),
             entries: Vec::new(),
             size: "{}".len(),
             oversized: false,
@@ -57,8 +59,8 @@ impl<'r> Claims<'r> {
         self.rules.fields.is_empty() && self.rules.copied.is_empty()
     }
 
-    /// Collects from query and headers and changes nothing.
-    pub fn read(&mut self, request: &RequestView<'_>) {
+    /// Collects from query, headers and body, and changes nothing.
+    pub fn read(&mut self, request: &RequestView<'_>, content: &Content<'_>) {
         if self.is_idle() {
             return;
         }
@@ -66,6 +68,13 @@ impl<'r> Claims<'r> {
             self.parameter(&parameter);
         }
         self.headers(request, &mut Edits::default());
+        match content {
+            Content::Json { text, .. } => _ = document::edited(text, Some(self), None),
+            Content::Form { text, lines } => {
+                _ = query::edited_lines(text, *lines, |parameter| self.parameter(parameter));
+            }
+            Content::Parts { .. } | Content::Nothing => {}
+        }
     }
 
     /// Collects a query parameter and says what becomes of it.
@@ -141,24 +150,37 @@ impl<'r> Claims<'r> {
         self.rules.fields.iter().position(|field| is(&field.name))
     }
 
-    fn proves(&self, index: usize, value: &str) -> bool {
+    /// Whether a field's value is what was proven.
+    pub fn proves(&self, index: usize, value: &str) -> bool {
         self.proven.iter().any(|(of, proven)| *of == index && proven == value)
     }
 
-    /// The field that a parameter's name falls under; the nearest, if there are several.
-    fn covering(&self, name: &str) -> Option<Covering> {
-        let initials_of_name = initials(name);
-        if initials_of_name & self.initials == 0 {
-            return None;
-        }
-        let fields = self.rules.fields.iter().enumerate();
-        fields
-            .filter(|(_, field)| initials(&field.name) & initials_of_name != 0)
-            .filter_map(|(index, field)| Some(Covering { index, reach: reach(&field.name, name)? }))
-            .min_by_key(|covering| covering.reach)
+    /// The field that a parameter's name falls under, and how.
+    pub fn covering(&self, name: &str) -> Option<Covering> {
+        covering(&self.rules.fields, self.initials, name)
     }
 
-    fn is_copied(&self, name: &str) -> bool {
+    /// The field of a position.
+    pub fn field(&self, index: usize) -> Option<&'r UnsignedField> {
+        self.rules.fields.get(index)
+    }
+
+    /// Whether a dialect's field has exactly this name.
+    pub fn names(&self, name: &str) -> bool {
+        self.rules.fields.iter().any(|field| field.name == name)
+    }
+
+    /// How deep in a JSON body a field may lie; a name at its top is 1.
+    pub fn depth(&self) -> usize {
+        let depth = |field: &UnsignedField| match field.name.strip_prefix('/') {
+            Some(pointer) => pointer.split('/').count(),
+            None => 1,
+        };
+        self.rules.fields.iter().map(depth).max().unwrap_or(0).max(1)
+    }
+
+    /// Whether a name is copied although it is no identity.
+    pub fn is_copied(&self, name: &str) -> bool {
         self.rules.copied.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
             None => name == pattern,
@@ -169,24 +191,62 @@ impl<'r> Claims<'r> {
     /// request's own.
     fn claim(&mut self, covering: Covering, name: &str, value: &str) {
         self.identity |= !value.is_empty();
-        let rules = self.rules;
-        let field = rules.fields.get(covering.index).filter(|_| covering.reach != Reach::Beneath);
-        self.enter(field.map_or(name, |field| &field.name), value);
+        self.enter(self.shown(covering, name), value);
+    }
+
+    /// Claims an identity field of a JSON body. An object of the dialect's fields
+    /// (RingCentral's `identity`) is claimed as these.
+    pub fn claim_json(&mut self, covering: Covering, name: &str, value: &Json<'_>) {
+        self.identity |= !matches!(value, Json::Null) && value.as_str() != Some("");
+        match value {
+            Json::Object(members) if members.iter().any(|(name, _)| self.names(name)) => {
+                members.iter().for_each(|(name, value)| self.enter_json(name, value));
+            }
+            _ => self.enter_json(self.shown(covering, name), value),
+        }
+    }
+
+    fn shown<'n>(&self, covering: Covering, name: &'n str) -> &'n str
+    where
+        'r: 'n,
+    {
+        let field = self.field(covering.index).filter(|_| covering.reach != Reach::Beneath);
+        field.map_or(name, |field| &field.name)
     }
 
     fn enter(&mut self, name: &str, value: &str) {
-        if value.is_empty() || self.oversized || self.entries.iter().any(|(known, _)| known == name)
-        {
+        if value.is_empty() || !self.has_room(name, value.len() + 2) {
             return;
         }
-        // At least `"":"",` and the bytes themselves: a lower bound that stops a flood early.
-        self.size += name.len() + value.len() + 5;
+        let mut written = String::with_capacity(value.len() + 2);
+        write_string(value, &mut written);
+        self.entries.push((name.into(), written));
+    }
+
+    /// Shows a value of a JSON body as it is.
+    pub fn enter_json(&mut self, name: &str, value: &Json<'_>) {
+        if matches!(value, Json::Null) || value.as_str() == Some("") {
+            return;
+        }
+        let mut written = String::new();
+        value.write_without(&[], &mut written);
+        if self.has_room(name, written.len()) {
+            self.entries.push((name.into(), written));
+        }
+    }
+
+    /// Makes room for a value of at least that length; there is none for what is known.
+    fn has_room(&mut self, name: &str, length: usize) -> bool {
+        if self.oversized || self.entries.iter().any(|(known, _)| known == name) {
+            return false;
+        }
+        // At least `"":,` and the bytes themselves: a lower bound that stops a flood early.
+        self.size += name.len() + length + 3;
         if self.size > MAX_CLAIMED {
             self.oversized = true;
             self.entries.clear();
-            return;
         }
-        self.entries.push((name.into(), value.into()));
+        !self.oversized
     }
 
     /// The claims as one flat, compact JSON object in ASCII; none if there are none.
@@ -199,147 +259,11 @@ impl<'r> Claims<'r> {
             json.push(if json.is_empty() { '{' } else { ',' });
             write_string(name, &mut json);
             json.push(':');
-            write_string(value, &mut json);
+            json.push_str(value);
         }
         json.push('}');
         Some(json)
     }
-}
-
-/// A field, and how a parameter's name relates to it.
-#[derive(Clone, Copy, Debug)]
-struct Covering {
-    index: usize,
-    reach: Reach,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
-    /// It is the field itself.
-    Exact,
-    /// It is an element of a list of that name, `a[]`, or nearly the name.
-    Listed,
-    /// It lies within, `a[b]`.
-    Beneath,
-}
-
-/// How a parameter's name relates to a field (a name, or a JSON pointer), if it does: to a
-/// strict reader, or else to one that ignores case and outer space, to PHP, or to one that
-/// takes `a.b` for `a[b]`.
-fn reach(field: &str, name: &str) -> Option<Reach> {
-    if let Some(reach) = read_as(field, name, |one, other| one == other) {
-        return Some(reach);
-    }
-    let carelessly = |name: &str| read_as(field, name, str::eq_ignore_ascii_case);
-    let odd = name.contains(['.', ' ', '\0', '[']);
-    let reach = carelessly(name.trim())
-        .or_else(|| odd.then(|| carelessly(&as_php_reads(name)))?)
-        .or_else(|| odd.then(|| carelessly(&dots_as_brackets(name)))?)?;
-    // What only some take for the field itself is never what was proven.
-    Some(reach.max(Reach::Listed))
-}
-
-/// How a name relates to a field for a reader of this sense of sameness.
-fn read_as(field: &str, name: &str, same: fn(&str, &str) -> bool) -> Option<Reach> {
-    let (base, mut brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
-    let mut listed = false;
-    // The name's segments: `a[b][]` has `a`, `b`.
-    let mut segments = std::iter::once(base).chain(std::iter::from_fn(|| {
-        loop {
-            let Some((segment, rest)) = brackets.strip_prefix('[')?.split_once(']') else {
-                // An open bracket: some read the bare name, others do not.
-                listed = true;
-                return None;
-            };
-            brackets = rest;
-            if !segment.is_empty() {
-                return Some(segment);
-            }
-            listed = true;
-        }
-    }));
-    let found = match field.strip_prefix('/') {
-        None => same(field, segments.next()?),
-        // Parts of pointers are escaped (RFC 6901 §4).
-        Some(pointer) => pointer.split('/').all(|part| {
-            segments.next().is_some_and(|own| match part.contains('~') {
-                true => same(&part.replace("~1", "/").replace("~0", "~"), own),
-                false => same(part, own),
-            })
-        }),
-    };
-    let beneath = found && segments.next().is_some();
-    match (found, beneath, listed) {
-        (false, ..) => None,
-        (true, true, _) => Some(Reach::Beneath),
-        (true, false, true) => Some(Reach::Listed),
-        (true, false, false) => Some(Reach::Exact),
-    }
-}
-
-/// PHP drops leading spaces, ends a name at NUL, and makes `.` and space an underscore; so
-/// it makes a bracket that nothing closes.
-fn as_php_reads(name: &str) -> String {
-    let name = name.split('\0').next().unwrap_or_default().trim_start_matches(' ');
-    let (base, brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
-    if brackets.contains(']') {
-        return base.replace(['.', ' '], "_") + brackets;
-    }
-    name.replace(['.', ' ', '['], "_")
-}
-
-/// `a.b[c]` as `a[b][c]`.
-fn dots_as_brackets(name: &str) -> String {
-    let (base, brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
-    let mut segments = base.split('.');
-    let mut read = segments.next().unwrap_or_default().to_owned();
-    for segment in segments {
-        read.extend(["[", segment, "]"]);
-    }
-    read + brackets
-}
-
-/// One bit for a name's first letter or digit: names that mean one field, however
-/// carelessly read, share it. Every bit where that cannot be told from the name as it
-/// stands: it begins with an escape of RFC 6901, or holds no letter at all.
-fn initials(name: &str) -> u64 {
-    match name
-        .bytes()
-        .find(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii() || *byte == b'~')
-    {
-        Some(first) if first.is_ascii_alphanumeric() => 1 << (first.to_ascii_lowercase() % 64),
-        _ => u64::MAX,
-    }
-}
-
-/// Headers that are never taken for identity fields, whatever a dialect calls those.
-fn belongs_to_http(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["accept", "access-control-", "content-", "if-", "proxy-", "sec-"];
-    let is_one = matches!(
-        name,
-        "authorization"
-            | "cache-control"
-            | "connection"
-            | "cookie"
-            | "date"
-            | "expect"
-            | "forwarded"
-            | "from"
-            | "host"
-            | "keep-alive"
-            | "origin"
-            | "pragma"
-            | "range"
-            | "referer"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "user-agent"
-            | "via"
-            | "warning"
-    );
-    is_one || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -349,7 +273,8 @@ mod tests {
     use crate::gate::testing::{applied, headers, view};
 
     fn rules(fields: &[&str], copied: &[&str]) -> UnsignedRules {
-        let field = |name: &&str| UnsignedField { name: name.to_string(), proof: None };
+        let field =
+            |name: &&str| UnsignedField { name: name.to_string(), proof: None, prefix: None };
         UnsignedRules {
             fields: fields.iter().map(field).collect(),
             copied: copied.iter().map(|name| name.to_string()).collect(),
@@ -480,7 +405,7 @@ mod tests {
         let rules = rules(&["user_id"], &[]);
         let inbound = headers(&[("user-id", "h")]);
         let mut claims = Claims::new(&rules, &[]);
-        claims.read(&view(&inbound, "/?user_id=q"));
+        claims.read(&view(&inbound, "/?user_id=q"), &Content::Nothing);
         assert_eq!(claims.into_json().unwrap(), r#"{"user_id":"q"}"#);
     }
 
@@ -495,7 +420,7 @@ mod tests {
             ("/?a=1;user_id=1", true),
         ] {
             let mut claims = Claims::new(&rules, &[]);
-            claims.read(&view(&headers(&[]), target));
+            claims.read(&view(&headers(&[]), target), &Content::Nothing);
             assert_eq!(claims.identity, identity, "{target}");
         }
     }
@@ -505,7 +430,7 @@ mod tests {
         let rules = rules(&[], &["custom_*"]);
         let many: Vec<_> = (0..5000).map(|n| format!("custom_{n}=x")).collect();
         let mut claims = Claims::new(&rules, &[]);
-        claims.read(&view(&headers(&[]), &format!("/?{}", many.join("&"))));
+        claims.read(&view(&headers(&[]), &format!("/?{}", many.join("&"))), &Content::Nothing);
         assert!(claims.oversized);
         assert_eq!(claims.into_json(), None);
     }

@@ -14,7 +14,6 @@ use http::{HeaderName, HeaderValue};
 
 use super::values::Values;
 use crate::identity::{Standing, Visitor};
-use crate::plan::Site;
 
 /// Longest injected value, in bytes.
 pub const MAX_VALUE: usize = 8000;
@@ -119,7 +118,7 @@ impl SiteValues {
 /// Adds the headers that tell the backend of a visitor; answers what was left out for
 /// size. `oversized_claim`: claims were dropped already while they were collected.
 pub(super) fn inject(
-    site: &Site,
+    site: &SiteValues,
     visitor: &Visitor,
     oversized_claim: bool,
     request_id: &str,
@@ -127,8 +126,8 @@ pub(super) fn inject(
     set: &mut Vec<(HeaderName, HeaderValue)>,
 ) -> Vec<&'static str> {
     let mut injection = Injection { set, total: 0 };
-    injection.add(&SITE, site.values.site.clone());
-    injection.add(&DIALECT, site.values.dialect.clone());
+    injection.add(&SITE, site.site.clone());
+    injection.add(&DIALECT, site.dialect.clone());
     injection.add(&REQUEST_ID, values.plain(request_id));
     let mut attributes = None;
     match &visitor.standing {
@@ -284,7 +283,8 @@ mod tests {
     fn injected(visitor: &Visitor) -> (Vec<(String, String)>, Vec<&'static str>) {
         let plan = PlanBuilder::new(token_dialect()).build();
         let mut set = Vec::new();
-        let omitted = inject(&plan.sites[0], visitor, false, "req-1", &mut Values::new(), &mut set);
+        let omitted =
+            inject(&plan.sites[0].values, visitor, false, "req-1", &mut Values::new(), &mut set);
         let text = |(name, value): &(HeaderName, HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_string())
         };

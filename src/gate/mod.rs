@@ -12,12 +12,17 @@
 
 mod body;
 mod claimed;
+mod cleaning;
+mod content;
 pub mod contract;
+mod document;
 mod edits;
 mod examination;
 pub mod forwarded;
 pub mod framing;
 pub mod host;
+mod multipart;
+mod naming;
 pub mod origin;
 pub mod path;
 pub mod policy;
@@ -39,8 +44,11 @@ use crate::identity::Visitor;
 use crate::plan::{Settings, Site, TrustedProxies};
 use origin::Origin;
 
+pub use body::{Body, Wanted};
 pub use edits::Edits;
+pub use examination::wanted;
 pub(crate) use examination::{Prover, examine_with};
+pub use multipart::{Overlong, Renamer};
 pub use policy::Mode;
 pub use source::offers;
 
@@ -66,6 +74,8 @@ pub struct RequestView<'a> {
     pub upgrade: bool,
     /// The request's id: [`forwarded::request_id`], or a new one.
     pub request_id: &'a str,
+    /// What is known of the body; all of it, where [`wanted`] asks for it.
+    pub body: Body<'a>,
 }
 
 impl<'a> RequestView<'a> {
@@ -148,9 +158,20 @@ pub struct Forward {
     /// Header field names left out for size, for `Countersign-Omitted` and its metric
     /// (`claimed`, `details`, `attributes`).
     pub omitted: Vec<&'static str>,
-    /// Whether the body of this request could carry this dialect's identity fields and
-    /// must therefore not exceed the body limit (bytes).
-    pub body_limit: Option<usize>,
+    /// What becomes of the body.
+    pub body: NewBody,
+}
+
+/// What becomes of a request's body.
+#[derive(Clone, Debug, Default)]
+pub enum NewBody {
+    /// It goes on as it comes.
+    #[default]
+    Same,
+    /// These bytes go instead; the edits have their length.
+    Replaced(bytes::Bytes),
+    /// It goes through this while it streams; its length stays.
+    Renamed(Box<Renamer>),
 }
 
 /// Why a request goes no further.

@@ -80,6 +80,34 @@ pub fn edited(query: &str, mut judge: impl FnMut(&Parameter<'_>) -> Fate) -> Opt
     Some(if anything { kept.join("&") } else { String::new() })
 }
 
+/// [`edited`] for a body; with `lines` a line is a parameter too, as `text/plain` has it.
+/// A line of which nothing is left goes with its end.
+pub fn edited_lines(
+    text: &str,
+    lines: bool,
+    mut judge: impl FnMut(&Parameter<'_>) -> Fate,
+) -> Option<String> {
+    if !lines || !text.contains('\n') {
+        return edited(text, judge);
+    }
+    let mut changed = false;
+    let mut left = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_end_matches(['\r', '\n']);
+        match edited(bare, &mut judge) {
+            None => left.push_str(line),
+            Some(rest) => {
+                changed = true;
+                if !rest.is_empty() {
+                    left.push_str(&rest);
+                    left.push_str(line.get(bare.len()..).unwrap_or_default());
+                }
+            }
+        }
+    }
+    changed.then_some(left)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +147,21 @@ mod tests {
         ] {
             let cut = |p: &Parameter<'_>| if p.name() == "jwt" { Fate::Cut } else { Fate::Keep };
             assert_eq!(edited(query, cut).as_deref(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_a_parameter_where_lines_count() {
+        let cut = |p: &Parameter<'_>| if p.name() == "id" { Fate::Cut } else { Fate::Keep };
+        for (text, lines, expected) in [
+            ("a=1\r\nid=2\r\nb=3", true, Some("a=1\r\nb=3")),
+            ("id=1\nid=2&c\n", true, Some("c\n")),
+            ("a=1\r\nid=2", false, None),
+            ("id=1&a=\n", false, Some("a=\n")),
+            ("id=1", true, Some("")),
+            ("hello\nid", true, Some("hello\n")),
+        ] {
+            assert_eq!(edited_lines(text, lines, cut).as_deref(), expected, "{text:?}");
         }
     }
 }

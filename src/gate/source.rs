@@ -10,8 +10,11 @@ use std::borrow::Cow;
 
 use http::{HeaderValue, header};
 
+use super::content::Content;
+use super::document::{is_integer, text_of};
 use super::{RequestView, query};
-use crate::dialect::{Carrier, Credential, Hash, Mechanism, Source};
+use crate::dialect::json::Json;
+use crate::dialect::{Carrier, Credential, Dialect, Hash, Mechanism, Source};
 
 /// What the sources hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,12 +38,14 @@ pub struct Places {
     pub cookie: bool,
     /// A WebSocket subprotocol.
     pub protocol: bool,
+    /// The body.
+    pub body: bool,
 }
 
 impl Places {
     /// Nothing but cookies carries it.
     pub const fn only_cookies(self) -> bool {
-        self.cookie && !self.header && !self.query && !self.protocol
+        self.cookie && !(self.header || self.query || self.protocol || self.body)
     }
 }
 
@@ -55,31 +60,37 @@ impl Found<'_> {
     }
 }
 
-/// Reads every source. `has_shape`: whether a value in a shared place is the dialect's.
-pub fn find<'a>(
+/// Whether a value in a shared place is this dialect's.
+pub(super) type Shape<'s> = &'s dyn Fn(&Dialect, &str) -> bool;
+
+/// Reads every source.
+pub(super) fn find<'a>(
     request: &RequestView<'a>,
+    content: &'a Content<'_>,
+    dialect: &Dialect,
     sources: &[Source],
-    mechanism: &Mechanism,
-    has_shape: &dyn Fn(&str) -> bool,
+    has_shape: Shape<'_>,
 ) -> Found<'a> {
     let mut found = Found::default();
     for source in sources {
         let mut proof = One::default();
-        each_proof(request, source, |value| {
-            if !source.shared || has_shape(&value) {
+        each_proof(request, content, source, |value| {
+            if !source.shared || has_shape(dialect, &value) {
                 proof.offer(value);
             }
         });
         let Some(value) = proof.value else { continue };
         let mut ambiguous = proof.several;
-        let credential = match mechanism {
+        let credential = match &dialect.mechanism {
             Mechanism::Jwt(_) => Credential::Token(value),
             Mechanism::Hmac(_) => {
                 let names = source.carrier.names();
                 let mut beside = |name: &Option<String>| {
                     let mut one = One::default();
                     if let Some(name) = name {
-                        each_value(request, &source.carrier, name, |value| one.offer(value));
+                        each_value(request, content, &source.carrier, name, |value| {
+                            one.offer(value)
+                        });
                     }
                     ambiguous |= one.several;
                     one.value
@@ -97,6 +108,9 @@ pub fn find<'a>(
             Carrier::Query { .. } => found.places.query = true,
             Carrier::Cookie { .. } => found.places.cookie = true,
             Carrier::Protocol { .. } => found.places.protocol = true,
+            Carrier::Json { .. } | Carrier::Form { .. } | Carrier::Multipart { .. } => {
+                found.places.body = true;
+            }
         }
         found.ambiguous |= ambiguous;
         match &found.credential {
@@ -125,8 +139,21 @@ impl<'a> One<'a> {
 }
 
 /// Every value in a source's place for the proof, without its scheme.
-fn each_proof<'a>(request: &RequestView<'a>, source: &Source, mut visit: impl FnMut(Cow<'a, str>)) {
-    each_value(request, &source.carrier, &source.carrier.names().proof, |value| {
+fn each_proof<'a>(
+    request: &RequestView<'a>,
+    content: &'a Content<'_>,
+    source: &Source,
+    mut visit: impl FnMut(Cow<'a, str>),
+) {
+    let name = &source.carrier.names().proof;
+    if let Carrier::Json { .. } = source.carrier
+        && let Some(value @ (Json::Array(_) | Json::Object(_) | Json::Bool(_))) =
+            content.member(name)
+    {
+        // It is there, and is no credential that could prove.
+        return visit(text_of(value));
+    }
+    each_value(request, content, &source.carrier, name, |value| {
         if let Some(value) = unschemed(value, source) {
             visit(value);
         }
@@ -157,6 +184,7 @@ pub(super) fn unschemed<'a>(value: Cow<'a, str>, source: &Source) -> Option<Cow<
 
 fn each_value<'a>(
     request: &RequestView<'a>,
+    content: &'a Content<'_>,
     carrier: &Carrier,
     name: &str,
     mut visit: impl FnMut(Cow<'a, str>),
@@ -184,6 +212,24 @@ fn each_value<'a>(
                 .flat_map(offers)
                 .filter_map(|offer| offer.strip_prefix(name.as_bytes()))
                 .for_each(|token| visit(lossy(token)));
+        }
+        Carrier::Json { .. } => match content.member(name) {
+            Some(Json::String(text)) => visit(Cow::Borrowed(text)),
+            // Ids are numbers in some widgets' bodies: their digits count.
+            Some(Json::Number(digits)) if is_integer(digits) => visit(Cow::Borrowed(digits)),
+            _ => {}
+        },
+        Carrier::Form { .. } => {
+            let Content::Form { text, lines } = content else { return };
+            let parts = text.split(move |c: char| c == '&' || *lines && c == '\n');
+            parts
+                .map(|raw| query::Parameter::read(raw.strip_suffix('\r').unwrap_or(raw)))
+                .filter(|parameter| parameter.name() == name)
+                .for_each(|parameter| visit(parameter.value()));
+        }
+        Carrier::Multipart { .. } => {
+            let Content::Parts { parts, .. } = content else { return };
+            parts.iter().filter(|part| part.name == name).for_each(|p| visit(lossy(p.value)));
         }
     }
 }
@@ -233,6 +279,7 @@ pub fn offers(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
     use crate::dialect::Names;
+    use crate::gate::body::Kind;
     use crate::gate::testing::{hash_dialect, headers, token_dialect, view};
 
     /// The fake shape: tokens here begin with `ey`.
@@ -240,8 +287,8 @@ mod tests {
         let headers = headers(fields);
         let dialect = token_dialect();
         let request = view(&headers, target);
-        let shape = |value: &str| value.starts_with("ey");
-        let found = find(&request, &dialect.sources, &dialect.mechanism, &shape);
+        let shape = |_: &Dialect, value: &str| value.starts_with("ey");
+        let found = find(&request, &Content::Nothing, &dialect, &dialect.sources, &shape);
         (found.proof().map(Into::into), found.ambiguous, found.places.only_cookies())
     }
 
@@ -314,7 +361,10 @@ mod tests {
         let names = Names { proof: "x-token".into(), ..Names::default() };
         let carrier = Carrier::Header { names, scheme: Some("Token".into()) };
         dialect.sources = vec![Source { carrier, shared: false }];
-        let found = find(&view(&headers, "/"), &dialect.sources, &dialect.mechanism, &|_| false);
+        let found =
+            find(&view(&headers, "/"), &Content::Nothing, &dialect, &dialect.sources, &|_, _| {
+                false
+            });
         assert_eq!(found.proof(), Some("Basic abc"));
     }
 
@@ -335,7 +385,8 @@ mod tests {
                 fields.iter().map(|field| ("sec-websocket-protocol", *field)).collect();
             let headers = headers(&fields);
             let request = view(&headers, "/");
-            let found = find(&request, &dialect.sources, &dialect.mechanism, &|_| true);
+            let nothing = Content::Nothing;
+            let found = find(&request, &nothing, &dialect, &dialect.sources, &|_, _| true);
             assert_eq!((found.proof(), found.ambiguous), (expected, ambiguous), "{fields:?}");
             assert!(!found.places.only_cookies());
         }
@@ -356,7 +407,7 @@ mod tests {
         ] {
             dialect.sources = vec![Source { carrier: carrier.clone(), shared }];
             let request = view(&headers, target);
-            let found = find(&request, &dialect.sources, &dialect.mechanism, &|_| true);
+            let found = find(&request, &Content::Nothing, &dialect, &dialect.sources, &|_, _| true);
             assert_eq!(found.proof(), expected, "{target}");
         }
     }
@@ -364,7 +415,13 @@ mod tests {
     fn hash(target: &str, fields: &[(&str, &str)]) -> (Option<(String, Option<String>)>, bool) {
         let headers = headers(fields);
         let dialect = hash_dialect();
-        let found = find(&view(&headers, target), &dialect.sources, &dialect.mechanism, &|_| true);
+        let found = find(
+            &view(&headers, target),
+            &Content::Nothing,
+            &dialect,
+            &dialect.sources,
+            &|_, _| true,
+        );
         let parts = found.credential.map(|credential| match credential {
             Credential::Hash(hash) => (hash.proof.into_owned(), hash.id.map(Cow::into_owned)),
             Credential::Token(_) => panic!("a hash dialect finds hashes"),
@@ -400,6 +457,62 @@ mod tests {
             ("/?user_id=u1&identifier_hash=h1&identifier_hash=h2", &[], pair(Some("u1")), true),
         ] {
             assert_eq!(hash(target, fields), (expected, ambiguous), "{target} {fields:?}");
+        }
+    }
+
+    /// What is found in a body by these sources: a proof, an id, whether they are ambiguous.
+    fn in_body(carriers: &[Carrier], kind: Kind, body: &str) -> (String, Option<String>, bool) {
+        let headers = headers(&[]);
+        let mut dialect = hash_dialect();
+        let source = |carrier: &Carrier| Source { carrier: carrier.clone(), shared: false };
+        dialect.sources = carriers.iter().map(source).collect();
+        let content = Content::read(&kind, body.as_bytes()).unwrap();
+        let request = view(&headers, "/?proof=not-this&id=nor-that");
+        let found = find(&request, &content, &dialect, &dialect.sources, &|_, _| true);
+        let Some(Credential::Hash(hash)) = found.credential else { return Default::default() };
+        assert!(found.places.body && !found.places.query);
+        (hash.proof.into_owned(), hash.id.map(Cow::into_owned), found.ambiguous)
+    }
+
+    #[test]
+    fn a_credential_is_found_in_each_kind_of_body() {
+        let pair = |proof: &str, id: &str| Names {
+            proof: proof.into(),
+            id: Some(id.into()),
+            ..Names::default()
+        };
+        let all = [
+            Carrier::Json { names: pair("/proof", "/id") },
+            Carrier::Form { names: pair("proof", "id") },
+            Carrier::Multipart { names: pair("proof", "id") },
+        ];
+        let part = |name: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let parts = part("id", "u1") + &part("proof", "h1") + "--b--\r\n";
+        let multipart = || Kind::Multipart(Some("b".into()));
+        let json = r#"{"id":"u1","proof":"h1"}"#;
+        for (kind, body, proof, id, ambiguous) in [
+            (Kind::Json, json, "h1", Some("u1"), false),
+            (Kind::Form, json, "h1", Some("u1"), false),
+            (Kind::Text, json, "h1", Some("u1"), false),
+            (Kind::Untyped, json, "h1", Some("u1"), false),
+            (Kind::Form, "id=u%31&proof=h1", "h1", Some("u1"), false),
+            (Kind::Text, "id=u1\r\nproof=h1\r\n", "h1", Some("u1"), false),
+            (Kind::Form, "id=u1&proof=h1&id=u2", "h1", Some("u1"), true),
+            (multipart(), &parts, "h1", Some("u1"), false),
+            (Kind::Json, r#"{"id":12,"proof":"h1"}"#, "h1", Some("12"), false),
+            (Kind::Json, r#"{"id":12.0,"proof":"h1"}"#, "h1", None, false),
+            (Kind::Json, r#"{"id":["u1"],"proof":"h1"}"#, "h1", None, false),
+            (Kind::Json, r#"{"id":"u1","proof":{"a":1}}"#, r#"{"a":1}"#, Some("u1"), false),
+            (Kind::Json, r#"{"id":"u1","proof":null}"#, "", None, false),
+            (Kind::Json, r#"{"id":"u1","proof":""}"#, "", None, false),
+            (Kind::Json, r#"{"a":{"id":"u1","proof":"h1"}}"#, "", None, false),
+            (Kind::Json, r#"[{"id":"u1","proof":"h1"}]"#, "", None, false),
+            (Kind::Opaque, json, "", None, false),
+        ] {
+            let expected = (proof.to_owned(), id.map(str::to_owned), ambiguous);
+            assert_eq!(in_body(&all, kind.clone(), body), expected, "{kind:?} {body}");
         }
     }
 }

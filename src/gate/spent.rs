@@ -1,4 +1,5 @@
-//! A spent credential leaves the request: header, cookie, query, subprotocol and `Referer`.
+//! A spent credential leaves the request: header, cookie, query, subprotocol, body and
+//! `Referer`.
 //!
 //! Only what counts as a credential goes. Another `Authorization` field, another scheme,
 //! an empty cookie, the id beside a hash stay as they came. From `Referer` every parameter
@@ -8,33 +9,99 @@
 use http::{HeaderName, header};
 
 use super::RequestView;
+use super::content::segments;
 use super::edits::{Edits, Rewritten};
+use super::multipart::Part;
 use super::query::{self, Fate, Parameter};
-use super::source::{self, Found, Places, text};
-use crate::dialect::{Carrier, Source};
+use super::source::{self, Found, Places, Shape, text};
+use crate::dialect::{Carrier, Dialect, Source};
+
+/// Every credential that a request carries: one, unless it is ambiguous.
+#[derive(Default)]
+pub(super) struct AllSpent<'s> {
+    /// Without an allocation in the usual case.
+    first: Option<Spent<'s>>,
+    more: Vec<Spent<'s>>,
+}
+
+impl<'s> AllSpent<'s> {
+    /// Adds one.
+    pub fn add(&mut self, spent: Spent<'s>) {
+        match self.first {
+            None => self.first = Some(spent),
+            Some(_) => self.more.push(spent),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Spent<'s>> {
+        self.first.iter().chain(&self.more)
+    }
+
+    /// Whether a query parameter is one.
+    pub fn is_parameter(&self, parameter: &Parameter<'_>) -> bool {
+        self.iter().any(|spent| spent.is_parameter(parameter))
+    }
+
+    /// Whether a form's field is one.
+    pub fn is_field(&self, parameter: &Parameter<'_>) -> bool {
+        let field = |carrier: &Carrier| matches!(carrier, Carrier::Form { names } if names.proof == *parameter.name());
+        self.iter().any(|spent| spent.is_in_body(field, &parameter.value()))
+    }
+
+    /// Whether a part of a multipart body is one.
+    pub fn is_part(&self, part: &Part<'_>) -> bool {
+        let own = |carrier: &Carrier| matches!(carrier, Carrier::Multipart { names } if names.proof == part.name);
+        self.iter().any(|spent| spent.is_in_body(own, &source::lossy(part.value)))
+    }
+
+    /// Whether the member of a JSON body to which a pointer leads is one.
+    pub fn is_member(&self, leads_here: impl Fn(&str) -> bool, value: &str) -> bool {
+        let own = |carrier: &Carrier| matches!(carrier, Carrier::Json { names } if leads_here(&names.proof));
+        self.iter().any(|spent| spent.is_in_body(own, value))
+    }
+
+    /// How deep in a JSON body one may lie.
+    pub fn depth(&self) -> usize {
+        let pointers =
+            self.iter().flat_map(|spent| spent.sources).map(|source| match &source.carrier {
+                Carrier::Json { names } => segments(&names.proof).count(),
+                _ => 0,
+            });
+        pointers.max().unwrap_or(0)
+    }
+
+    /// Takes them out of headers and cookies.
+    pub fn leave_headers(&self, request: &RequestView<'_>, edits: &mut Edits) {
+        self.iter().for_each(|spent| spent.leave_headers(request, edits));
+    }
+}
 
 /// What is to be removed.
 pub(super) struct Spent<'s> {
     sources: &'s [Source],
     proof: &'s str,
     places: Places,
-    has_shape: &'s dyn Fn(&str) -> bool,
+    dialect: &'s Dialect,
+    has_shape: Shape<'s>,
 }
 
 impl<'s> Spent<'s> {
     /// The credential that was found, in every place that holds it. If it was ambiguous,
     /// so are all of them.
     pub fn new(
+        dialect: &'s Dialect,
         sources: &'s [Source],
         found: &'s Found<'_>,
-        has_shape: &'s dyn Fn(&str) -> bool,
+        has_shape: Shape<'s>,
     ) -> Option<Self> {
-        found.proof().map(|proof| Self { sources, proof, places: found.places, has_shape })
+        let places = found.places;
+        found.proof().map(|proof| Self { sources, proof, places, dialect, has_shape })
     }
 
     /// Whether a value in a source's place is a credential.
     fn counts(&self, source: &Source, value: &str) -> bool {
-        !value.is_empty() && (value == self.proof || !source.shared || (self.has_shape)(value))
+        !value.is_empty()
+            && (value == self.proof || !source.shared || (self.has_shape)(self.dialect, value))
     }
 
     /// Whether a query parameter is one.
@@ -48,6 +115,11 @@ impl<'s> Spent<'s> {
                 && source::unschemed(parameter.value(), source)
                     .is_some_and(|value| self.counts(source, &value))
         })
+    }
+
+    fn is_in_body(&self, is_place: impl Fn(&Carrier) -> bool, value: &str) -> bool {
+        let counts = |source: &Source| is_place(&source.carrier) && self.counts(source, value);
+        self.places.body && self.sources.iter().any(counts)
     }
 
     /// Takes it out of headers and cookies.
@@ -137,16 +209,17 @@ pub(super) fn leave_referer(request: &RequestView<'_>, sources: &[Source], edits
 mod tests {
     use super::*;
     use crate::dialect::Names;
+    use crate::gate::content::Content;
     use crate::gate::testing::{applied, hash_dialect, headers, token_dialect, view};
 
     fn without_spent(fields: &[(&str, &str)]) -> Vec<(String, String)> {
         let headers = headers(fields);
         let dialect = token_dialect();
         let request = view(&headers, "/");
-        let shape = |value: &str| value.starts_with("ey");
-        let found = source::find(&request, &dialect.sources, &dialect.mechanism, &shape);
+        let shape = |_: &Dialect, value: &str| value.starts_with("ey");
+        let found = source::find(&request, &Content::Nothing, &dialect, &dialect.sources, &shape);
         let mut edits = Edits::default();
-        if let Some(spent) = Spent::new(&dialect.sources, &found, &shape) {
+        if let Some(spent) = Spent::new(&dialect, &dialect.sources, &found, &shape) {
             spent.leave_headers(&request, &mut edits);
         }
         leave_referer(&request, &dialect.sources, &mut edits);
@@ -214,9 +287,11 @@ mod tests {
             };
             let headers = headers(&named(fields));
             let request = view(&headers, "/");
-            let found = source::find(&request, &dialect.sources, &dialect.mechanism, &|_| true);
+            let shape = |_: &Dialect, _: &str| true;
+            let found =
+                source::find(&request, &Content::Nothing, &dialect, &dialect.sources, &shape);
             let mut edits = Edits::default();
-            if let Some(spent) = Spent::new(&dialect.sources, &found, &|_| true) {
+            if let Some(spent) = Spent::new(&dialect, &dialect.sources, &found, &shape) {
                 spent.leave_headers(&request, &mut edits);
             }
             assert_eq!(applied(&edits, &headers), pairs(&named(expected)), "{fields:?}");
@@ -248,9 +323,10 @@ mod tests {
         ]);
         let dialect = hash_dialect();
         let request = view(&headers, "/?user_id=u1&identifier_hash=h1");
-        let found = source::find(&request, &dialect.sources, &dialect.mechanism, &|_| true);
+        let found =
+            source::find(&request, &Content::Nothing, &dialect, &dialect.sources, &|_, _| true);
         let mut edits = Edits::default();
-        let spent = Spent::new(&dialect.sources, &found, &|_| true).unwrap();
+        let spent = Spent::new(&dialect, &dialect.sources, &found, &|_, _| true).unwrap();
         spent.leave_headers(&request, &mut edits);
         leave_referer(&request, &dialect.sources, &mut edits);
         let expected = [("x-user-id", "u1"), ("referer", "https://a.example/?user_id=u1")];

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::contract::SiteValues;
 use super::origin::Origin;
 use super::route::{Hosts, PathPattern, Route, Routes};
-use super::{Edits, Mode, Peer, RequestView};
+use super::{Body, Edits, Mode, Peer, RequestView};
 use crate::dialect::{
     Carrier, ClaimRules, Dialect, FieldProof, HashField, HashFunction, HmacRules, JwtRules,
     KeySelection, Keyring, Mechanism, MessagePiece, Names, Output, Source, UnsignedField,
@@ -39,6 +39,7 @@ pub fn view<'a>(headers: &'a HeaderMap, target: &'a str) -> RequestView<'a> {
         local_port: None,
         upgrade: false,
         request_id: "req-1",
+        body: Body::Unseen,
     }
 }
 
@@ -61,6 +62,7 @@ pub fn token_dialect() -> Dialect {
     let claim = |name: &str| UnsignedField {
         name: name.into(),
         proof: Some(FieldProof::Claim(crate::dialect::Pointer(vec![name.into()]))),
+        prefix: None,
     };
     Dialect {
         name: "zendesk-chat".into(),
@@ -102,7 +104,7 @@ pub fn token_dialect() -> Dialect {
 pub fn hash_dialect() -> Dialect {
     let header =
         Carrier::Header { names: names("x-identifier-hash", Some("x-user-id")), scheme: None };
-    let field = |name: &str, proof| UnsignedField { name: name.into(), proof };
+    let field = |name: &str, proof| UnsignedField { name: name.into(), proof, prefix: None };
     let id = Some(FieldProof::Hashed(HashField::Id));
     Dialect {
         name: "user-hash".into(),
@@ -146,6 +148,7 @@ pub fn settings() -> Settings {
         allowed_origins: Arc::new([]),
         frame_ancestors: None,
         refuse_upgrade: crate::plan::RefuseUpgrade::default(),
+        body_limit: None,
     }
 }
 
@@ -198,6 +201,7 @@ impl PlanBuilder {
             dialect: self.dialect,
             keyring: Keyring::default(),
             key_sets: crate::plan::KeySets::default(),
+            accepts: Vec::new(),
             settings,
             routes,
             upstream: Upstream {

@@ -10,10 +10,10 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::clock::UnixTime;
-use crate::dialect::{Credential, Dialect, Keyring, Reason, Rejection};
+use crate::dialect::{Credential, Dialect, Reason, Rejection};
 use crate::gate::{Prover, RequestView, Verdict, examine_with};
 use crate::identity::Identity;
-use crate::plan::Plan;
+use crate::plan::{KeySets, Plan, Proof};
 
 /// What a judgement came to.
 #[derive(Clone, Debug)]
@@ -21,48 +21,47 @@ pub struct Judgement<'p> {
     /// Whether the request is to be forwarded, with which edits and on whose behalf; or
     /// refused, and why.
     pub verdict: Verdict<'p>,
-    /// The credential was turned away for a key that is not there, and the site fetches its
-    /// keys: once they have been fetched anew, judging again may come to something else.
-    pub lacks_key: bool,
-    /// How long verifying the credential took, if one was verified.
-    pub verification: Option<Duration>,
+    /// The credential was turned away for a key that is not there, and these sets may bring
+    /// it: once they have been fetched anew, judging again may come to something else.
+    pub lacks_key: Option<&'p KeySets>,
+    /// The mechanism (`jwt` or `hmac`) that judged a credential, and how long that took.
+    pub verification: Option<(&'static str, Duration)>,
 }
 
 /// Judges one request under one Plan at one moment.
 pub fn judge<'p>(plan: &'p Plan, request: &RequestView<'_>, now: UnixTime) -> Judgement<'p> {
     let prover = Timed::default();
     let verdict = examine_with(plan, request, now, &prover);
-    let fetches = verdict.site.is_some_and(|site| !site.key_sets.is_empty());
-    let lacks_key = fetches && prover.lacks_key.get();
-    Judgement { verdict, lacks_key, verification: prover.took.get() }
+    Judgement { verdict, lacks_key: prover.lacks_key.get(), verification: prover.took.get() }
 }
 
 /// The dialect's own proof, timed.
 #[derive(Default)]
-struct Timed {
-    took: Cell<Option<Duration>>,
-    lacks_key: Cell<bool>,
+struct Timed<'p> {
+    took: Cell<Option<(&'static str, Duration)>>,
+    lacks_key: Cell<Option<&'p KeySets>>,
 }
 
-impl Prover for Timed {
+impl<'p> Prover<'p> for Timed<'p> {
     fn verify(
         &self,
-        dialect: &Dialect,
+        proof: &Proof<'p>,
         credential: &Credential<'_>,
-        keyring: &Keyring,
         now: UnixTime,
     ) -> Result<Identity, Rejection> {
         let begun = Instant::now();
-        let verified = dialect.verify(credential, keyring, now);
-        self.took.set(Some(begun.elapsed()));
+        let (dialect, keys) = (proof.dialect, proof.keys());
+        let verified = dialect.verify(credential, &keys, now);
+        self.took.set(Some((dialect.scheme(), begun.elapsed())));
         if let Err(rejection) = &verified {
-            self.lacks_key.set(match rejection.reason {
+            let lacks_key = match rejection.reason {
                 Reason::Unavailable => true,
                 Reason::UnknownKey | Reason::UnsupportedAlgorithm | Reason::BadSignature => {
-                    dialect.names_unknown_key(credential, keyring)
+                    dialect.names_unknown_key(credential, &keys)
                 }
                 _ => false,
-            });
+            };
+            self.lacks_key.set(Some(proof.key_sets).filter(|sets| lacks_key && !sets.is_empty()));
         }
         verified
     }

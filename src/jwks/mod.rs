@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub use fetch::Client;
 
 use crate::clock::UnixTime;
-use crate::plan::{Joined, KeySet, KeySets};
+use crate::plan::{Joined, KeySet};
 use crate::telemetry::{Metrics, Waited};
 
 /// How soon a failed fetch is tried again.
@@ -90,10 +90,10 @@ async fn document(set: &KeySet, client: &mut Option<Client>) -> Result<bytes::By
 
 /// Fetches each set once, for whoever asks only once: no retries, no waiting for others.
 /// Returns what went wrong, in sentences.
-pub async fn fetch_once(sets: &KeySets) -> Vec<String> {
+pub async fn fetch_once(sets: impl Iterator<Item = &Arc<KeySet>>) -> Vec<String> {
     let mut client = None;
     let mut problems = Vec::new();
-    for set in sets.iter() {
+    for set in sets {
         let accepted = document(set, &mut client).await.and_then(|document| {
             let accepted = set.accept(&document, UnixTime::now());
             accepted.map_err(|error| error.to_string())
@@ -108,7 +108,7 @@ pub async fn fetch_once(sets: &KeySets) -> Vec<String> {
 /// Waits for one fetch of each set that may be fetched now, no longer than it allows.
 /// `seen` is when the request's judgement began; whether a set has come in since, so that
 /// judging again is worth it.
-pub async fn freshen(sets: &KeySets, seen: Instant, metrics: &Metrics) -> bool {
+pub async fn freshen(sets: &[Arc<KeySet>], seen: Instant, metrics: &Metrics) -> bool {
     let start = Instant::now();
     let mut came = false;
     let mut waits = Vec::new();

@@ -128,21 +128,21 @@ impl KeySet {
     }
 }
 
-/// The sets of one site.
+/// The sets of one of a site's dialects.
 #[derive(Debug, Default)]
 pub struct KeySets {
     sets: Vec<Arc<KeySet>>,
     merged: ArcSwapOption<Merged>,
 }
 
-/// A site's own keys and the fetched ones, in one ring.
+/// The keys of the configuration and the fetched ones, in one ring.
 #[derive(Debug)]
 pub struct Merged {
     version: u64,
     keyring: Keyring,
 }
 
-/// A site's keys at one moment.
+/// The keys of one of a site's dialects at one moment.
 #[derive(Debug)]
 pub enum KeysNow<'p> {
     /// They are those of the file.
@@ -169,7 +169,7 @@ impl KeySets {
         Self { sets, merged: ArcSwapOption::empty() }
     }
 
-    /// Whether the site fetches no keys.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }
@@ -179,7 +179,7 @@ impl KeySets {
         self.sets.iter()
     }
 
-    /// Every key that is in force now, the site's own first.
+    /// Every key that is in force now, the configuration's own first.
     pub(super) fn with<'p>(&self, own: &'p Keyring) -> KeysNow<'p> {
         if self.sets.is_empty() {
             return KeysNow::Fixed(own);
@@ -202,13 +202,13 @@ impl KeySets {
     }
 
     /// Takes over what an earlier Plan has fetched for the same site.
-    pub(super) fn inherit(&mut self, earlier: &Self) {
+    pub(super) fn inherit(&mut self, earlier: &[Arc<KeySet>]) {
         for set in &mut self.sets {
             let same = |other: &&Arc<KeySet>| other.source == set.source;
             let alike = |other: &&Arc<KeySet>| other.source.url == set.source.url;
-            if let Some(other) = earlier.sets.iter().find(same) {
+            if let Some(other) = earlier.iter().find(same) {
                 *set = other.clone();
-            } else if let Some(other) = earlier.sets.iter().find(alike) {
+            } else if let Some(other) = earlier.iter().find(alike) {
                 set.inherit(other);
             }
         }
@@ -308,7 +308,7 @@ mod tests {
         let own = Keyring::default();
 
         let mut same = KeySets::new([source()]);
-        same.inherit(&earlier);
+        same.inherit(&earlier.sets);
         assert!(Arc::ptr_eq(same.iter().next().unwrap(), earlier.iter().next().unwrap()));
 
         let slower = KeySource { refresh: Duration::from_secs(600), ..source() };
@@ -320,7 +320,7 @@ mod tests {
             (KeySource { url: elsewhere, ..source() }, (vec![], true)),
         ] {
             let mut next = KeySets::new([next]);
-            next.inherit(&earlier);
+            next.inherit(&earlier.sets);
             let keys = next.with(&own);
             assert_eq!((ids(&keys), keys.is_incomplete()), expected);
         }

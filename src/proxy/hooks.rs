@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::COOKIE;
+use http::header::{COOKIE, EXPECT};
 use http::{HeaderName, Version};
 use parking_lot::Mutex;
 use pingora::ErrorType::{
@@ -24,10 +24,11 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::journey::{Journey, Step, Trace};
+use super::passage::Passage;
 use super::spelling::spelled;
 use super::{head, wire};
 use crate::drain::{Drain, Phase};
-use crate::gate::{Edits, Fault, Peer, Refusal, RequestView, contract};
+use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract};
 use crate::jwks;
 use crate::refusal::Reply;
 use crate::reload::Current;
@@ -92,24 +93,18 @@ impl Gate {
         if self.shared.drain.phase() > Phase::Serving {
             session.set_keepalive(None);
         }
-        let step = {
-            let request = session.req_header();
-            let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
-            let (peer, tls, local_port) = ends(session);
-            let view = RequestView {
-                method: &request.method,
-                target,
-                authority: request.uri.authority().map(http::uri::Authority::as_str),
-                headers: &request.headers,
-                peer,
-                tls,
-                local_port,
-                upgrade: false,
-                request_id: "",
-            };
-            match self.unfit(request, journey) {
-                Some(refusal) => Step::Answer(journey.refuse_head(peer, &refusal)),
-                None => self.judge(journey, &view).await,
+        let unfit = self.unfit(session.req_header(), journey);
+        let step = match unfit {
+            Some(refusal) => Step::Answer(journey.refuse_head(ends(session).0, &refusal)),
+            None => {
+                let mut body = std::mem::take(&mut journey.body);
+                if !session.as_mut().is_body_empty() {
+                    self.receive(session, journey, &mut body).await;
+                }
+                let step = self.judge(journey, &view(session, body.seen())).await;
+                body.becomes(journey.take_new_body());
+                journey.body = body;
+                step
             }
         };
         match step {
@@ -118,6 +113,15 @@ impl Gate {
                 answer(session, &reply).await?;
                 Ok(true)
             }
+        }
+    }
+
+    /// Reads of the body what must be known before the request can be judged.
+    async fn receive(&self, session: &mut Session, journey: &Journey, body: &mut Passage) {
+        let Some(generation) = journey.generation() else { return };
+        let plan = &generation.plan;
+        if let Some(wanted) = gate::wanted(plan, &view(session, Body::Unseen)) {
+            body.receive(session, wanted, plan.timeouts.body).await;
         }
     }
 
@@ -141,8 +145,8 @@ impl Gate {
     pub(super) async fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
         let begun = Instant::now();
         let mut step = journey.judge(view);
-        if let Some(sets) = journey.lacks_key()
-            && jwks::freshen(sets, begun, self.shared.current.metrics()).await
+        if !journey.lacks_key().is_empty()
+            && jwks::freshen(journey.lacks_key(), begun, self.shared.current.metrics()).await
         {
             step = journey.judge(view);
         }
@@ -256,28 +260,20 @@ impl Gate {
         if let Some(host) = journey.upstream_host() {
             upstream.insert_header("Host", host)?;
         }
-        // A repeated attempt sends the body again from its start.
-        (journey.body_seen, journey.body_whole) = (0, false);
+        if journey.body.is_read() {
+            upstream.remove_header(&EXPECT);
+        }
+        journey.body.rewind();
         journey.spend(begun);
         Ok(())
     }
 
-    /// Counts a body that may not exceed the limit.
+    /// Passes a piece of the body on, as the judgement left it.
     ///
     /// # Errors
-    /// It does (413).
-    pub fn body(&self, body: Option<&Bytes>, end: bool, journey: &mut Journey) -> Result<()> {
-        journey.body_whole |= end;
-        journey.body_seen += body.map_or(0, Bytes::len);
-        let limit = journey.forward().and_then(|forward| forward.body_limit);
-        match limit {
-            Some(limit) if journey.body_seen > limit => {
-                let mut error = Error::explain(HTTPStatus(413), "body over the limit");
-                error.as_down();
-                Err(error)
-            }
-            _ => Ok(()),
-        }
+    /// It cannot be read as what it says it is (400).
+    pub fn body(&self, body: &mut Option<Bytes>, end: bool, journey: &mut Journey) -> Result<()> {
+        journey.body.pass(body, end)
     }
 
     /// Cleans the backend's answer and lets go of the Plan.
@@ -361,6 +357,24 @@ impl Gate {
     }
 }
 
+/// What the judgement is told of a request. Its id is chosen there.
+fn view<'s>(session: &'s Session, body: Body<'s>) -> RequestView<'s> {
+    let request = session.req_header();
+    let (peer, tls, local_port) = ends(session);
+    RequestView {
+        method: &request.method,
+        target: std::str::from_utf8(request.raw_path()).unwrap_or_default(),
+        authority: request.uri.authority().map(http::uri::Authority::as_str),
+        headers: &request.headers,
+        peer,
+        tls,
+        local_port,
+        upgrade: false,
+        request_id: "",
+        body,
+    }
+}
+
 /// Both ends of the connection, from its digest.
 fn ends(session: &Session) -> (Peer, bool, Option<u16>) {
     let peer = match session.client_addr() {
@@ -439,9 +453,6 @@ fn response_header(reply: &Reply) -> Result<ResponseHeader> {
 fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str)> {
     let unreachable = "the chat backend cannot be reached";
     match (error.esource(), error.etype()) {
-        (_, HTTPStatus(413)) => {
-            Some((Fault::BodyTooLarge, "the body is larger than this route inspects"))
-        }
         (_, HTTPStatus(400)) | (ErrorSource::Downstream, InvalidHTTPHeader) => {
             Some((Fault::BadRequest, "the request is malformed"))
         }
@@ -456,7 +467,7 @@ fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str
         }
         (ErrorSource::Downstream, _) => Some((Fault::BadRequest, "the request is malformed")),
         // A body over HTTP/2 knows no time-out of its own: the backend only waited for it.
-        (ErrorSource::Upstream, ReadTimedout) if !journey.body_whole => {
+        (ErrorSource::Upstream, ReadTimedout) if !journey.body.whole => {
             Some((Fault::BodyTimeout, "the request body did not arrive in time"))
         }
         (_, etype) => {

@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::farewell::Farewell;
+use super::passage::Passage;
 use crate::clock::UnixTime;
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
-use crate::gate::{Cause, Fault, Forward, Mode, Outcome, Peer, Refusal, RequestView, forwarded};
+use crate::gate::{
+    Cause, Fault, Forward, Mode, NewBody, Outcome, Peer, Refusal, RequestView, forwarded,
+};
 use crate::identity::Standing;
 use crate::judge;
-use crate::plan::KeySets;
+use crate::plan::KeySet;
 use crate::refusal::{self, Reply};
 use crate::reload::{Current, Generation};
 use crate::telemetry::{Decided, Decision, GaugeGuard, Occurrence, SiteMeters, UpstreamError};
@@ -45,10 +48,9 @@ pub struct Journey {
     /// Whose turn it was among the backend's addresses, and how many could not be reached.
     pub(super) turn: Option<usize>,
     farewell: Option<Farewell>,
-    lacks_key: bool,
+    lacks_key: Vec<Arc<KeySet>>,
     pub(super) attempts: usize,
-    pub(super) body_seen: usize,
-    pub(super) body_whole: bool,
+    pub(super) body: Passage,
     pub(super) upstream: Option<crate::upstream::Endpoint>,
     upstream_error: Option<UpstreamError>,
     _in_flight: Option<GaugeGuard>,
@@ -103,10 +105,9 @@ impl Journey {
             verification: None,
             turn: None,
             farewell: None,
-            lacks_key: false,
+            lacks_key: Vec::new(),
             attempts: 0,
-            body_seen: 0,
-            body_whole: false,
+            body: Passage::default(),
             upstream: None,
             upstream_error: None,
             _in_flight: None,
@@ -144,10 +145,9 @@ impl Journey {
         sites.get(self.site?)?.upstream.host.as_deref()
     }
 
-    /// The site's key sets, if fetching them anew may change the judgement.
-    pub(super) fn lacks_key(&self) -> Option<&KeySets> {
-        let sites = &self.generation.as_ref().filter(|_| self.lacks_key)?.plan.sites;
-        Some(&sites.get(self.site?)?.key_sets)
+    /// The key sets that may change the judgement once they have been fetched anew.
+    pub(super) fn lacks_key(&self) -> &[Arc<KeySet>] {
+        &self.lacks_key
     }
 
     /// Who may show the answer in a frame, where the configuration says it.
@@ -163,6 +163,11 @@ impl Journey {
     /// How the request goes on, if it does.
     pub fn forward(&self) -> Option<&Forward> {
         self.forward.as_deref()
+    }
+
+    /// What becomes of the body, to be had once.
+    pub fn take_new_body(&mut self) -> NewBody {
+        self.forward.as_mut().map(|forward| std::mem::take(&mut forward.body)).unwrap_or_default()
     }
 
     /// Lets go of the Plan and of everything computed for the request's head.
@@ -203,7 +208,7 @@ impl Journey {
         let view = RequestView { request_id: &self.request_id, ..*head };
         let judge::Judgement { verdict, lacks_key, verification } =
             judge::judge(plan, &view, UnixTime::now());
-        self.lacks_key = lacks_key;
+        self.lacks_key = lacks_key.into_iter().flat_map(|sets| sets.iter().cloned()).collect();
         self.stripped = verdict.stripped;
         self.distrusted = verdict.distrusted;
         self.allowed_origins = verdict.allowed_origins;
@@ -211,7 +216,7 @@ impl Journey {
             verdict.settings.and_then(|settings| settings.frame_ancestors.clone());
         if let Some(site) = verdict.site {
             self.site = Some(site.index);
-            self.verification = verification.map(|took| (site.dialect.scheme(), took));
+            self.verification = verification;
             if let Some(meters) = generation.meters.sites.get(site.index) {
                 self.meters = meters.clone();
             }

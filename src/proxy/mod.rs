@@ -6,6 +6,7 @@ pub mod frames;
 pub mod head;
 pub mod hooks;
 pub mod journey;
+mod passage;
 mod relay;
 mod spelling;
 mod subprotocol;
@@ -95,7 +96,7 @@ impl ProxyHttp for Proxy {
         end: bool,
         journey: &mut Journey,
     ) -> Result<()> {
-        self.gate.body(body.as_ref(), end, journey)
+        self.gate.body(body, end, journey)
     }
 
     async fn response_filter(

@@ -27,7 +27,7 @@ use super::relay::Lane;
 use super::subprotocol::Offer;
 use super::wire::{self, Answer};
 use crate::drain::{Drain, Phase};
-use crate::gate::{Edits, Fault, Peer, RequestView, contract};
+use crate::gate::{Body, Edits, Fault, Peer, RequestView, contract};
 use crate::proxy::head::Handshake;
 use crate::telemetry::{CloseReason, UpstreamError};
 use crate::upstream::{Endpoint, keepalive};
@@ -82,6 +82,7 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         local_port: client.local_port,
         upgrade: true,
         request_id: "",
+        body: Body::Unseen,
     };
     let path = handshake.target.split('?').next().unwrap_or_default().to_owned();
     let trace = |status, upgrade| Trace {

@@ -11,7 +11,7 @@ use crate::admin::Readiness;
 use crate::clock::UnixTime;
 use crate::drain::{Drain, Phase};
 use crate::jwks;
-use crate::plan::{KeySet, Plan};
+use crate::plan::{KeySet, Plan, Site};
 use crate::reload::Current;
 
 /// What readiness calls the sets of a site, before its name.
@@ -25,7 +25,7 @@ pub async fn first_fetch(current: &Current) {
         let fetched = set.fetched();
         fetched.at.is_some() || fetched.problem.is_some()
     };
-    while !plan.plan.sites.iter().flat_map(|site| site.key_sets.iter()).all(tried) {
+    while !plan.plan.sites.iter().flat_map(Site::key_sets).all(tried) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -42,20 +42,20 @@ pub async fn keep(current: Arc<Current>, readiness: Arc<Readiness>, drain: Arc<D
 
 fn adopt(current: &Current) {
     for site in &current.load().plan.sites {
-        for set in site.key_sets.iter() {
+        for set in site.key_sets() {
             jwks::keep(set, &site.name, current.metrics());
         }
     }
 }
 
 fn report(plan: &Plan, readiness: &Readiness, now: UnixTime) {
-    let fetching = || plan.sites.iter().filter(|site| !site.key_sets.is_empty());
+    let fetching = || plan.sites.iter().filter(|site| site.fetches_keys());
     readiness.retain_checks(|name| match name.strip_prefix(CHECK) {
         Some(site) => fetching().any(|own| *own.name == *site),
         None => true,
     });
     for site in fetching() {
-        let states: Vec<_> = site.key_sets.iter().map(|set| state(set, now)).collect();
+        let states: Vec<_> = site.key_sets().map(|set| state(set, now)).collect();
         let sound = states.iter().all(|(sound, _)| *sound);
         let words: Vec<_> = states.into_iter().map(|(_, words)| words).collect();
         readiness.set_check(&format!("{CHECK}{}", site.name), sound, words.join("; "));

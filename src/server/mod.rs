@@ -222,7 +222,7 @@ fn announce(plan: &Plan) {
             site = %site.name,
             dialect = %site.dialect.name,
             mode = site.settings.mode.name(),
-            keys = site.keys().keys().len(),
+            keys = site.keys().len(),
             "serving"
         );
     }

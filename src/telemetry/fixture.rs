@@ -56,6 +56,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
         dialect: jwt(),
         keyring: Keyring::new(vec![Arc::new(key("new")), Arc::new(old)]),
         key_sets: crate::plan::KeySets::default(),
+        accepts: Vec::new(),
         settings: settings(mode),
         routes: Routes::default(),
         upstream: Upstream {
@@ -74,6 +75,7 @@ pub(crate) fn settings(mode: Mode) -> Settings {
         allowed_origins: Arc::new([]),
         frame_ancestors: None,
         refuse_upgrade: crate::plan::RefuseUpgrade::default(),
+        body_limit: None,
     }
 }
 
@@ -108,7 +110,7 @@ pub(crate) fn jwt() -> Dialect {
 pub(crate) fn user_hash() -> Dialect {
     let rules = HmacRules { hash: HashFunction::Sha256, message: Vec::new(), output: Output::Hex };
     let mut dialect = dialect("user-hash", Mechanism::Hmac(rules));
-    let field = UnsignedField { name: "user_id".into(), proof: None };
+    let field = UnsignedField { name: "user_id".into(), proof: None, prefix: None };
     dialect.unsigned = UnsignedRules { fields: vec![field], ..UnsignedRules::default() };
     dialect
 }

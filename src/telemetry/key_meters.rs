@@ -36,8 +36,8 @@ impl KeyMeters {
             KeyMeter::new(metrics, &site.name, key.id(), key.not_after())
         };
         Self {
-            known: keys.keys().iter().map(meter).collect(),
-            fetched: (!site.key_sets.is_empty()).then(RwLock::default),
+            known: keys.iter().map(meter).collect(),
+            fetched: site.fetches_keys().then(RwLock::default),
         }
     }
 

@@ -39,7 +39,7 @@ pub struct SiteMeters {
     codes: [OnceLock<Box<[OnceLock<IntCounter>]>>; 9],
     duration: Histogram,
     overhead: Histogram,
-    verification: Option<(&'static str, Histogram)>,
+    verification: Vec<(&'static str, Histogram)>,
     stripped: IntCounter,
     omitted: Vec<(&'static str, IntCounter)>,
     upstream_errors: Vec<IntCounter>,
@@ -85,9 +85,9 @@ impl Metrics {
             site(values) && values.is_empty() == (plan.sites.len() > SITES_IN_HISTOGRAMS)
         };
         let key = |values: &[Box<str>]| match values {
-            [name, id, ..] => {
-                plan.sites.iter().any(|site| *site.name == **name && site.keys().get(id).is_some())
-            }
+            [name, id, ..] => plan.sites.iter().any(|site| {
+                *site.name == **name && site.keys().iter().any(|key| **key.id() == **id)
+            }),
             _ => false,
         };
         self.decisions.retain(|values| match values {
@@ -113,7 +113,7 @@ impl Metrics {
         self.key_last_used.retain(key);
         self.key_not_after.retain(key);
         let fetches = |values: &[Box<str>]| {
-            let fetching = plan.sites.iter().filter(|site| !site.key_sets.is_empty());
+            let fetching = plan.sites.iter().filter(|site| site.fetches_keys());
             fetching.into_iter().any(|site| values.first().is_some_and(|own| **own == *site.name))
         };
         self.jwks_fetches.retain(fetches);
@@ -140,7 +140,7 @@ impl SiteMeters {
             codes: Default::default(),
             duration: metrics.request_duration.with(labels),
             overhead: metrics.overhead.with(labels),
-            verification: None,
+            verification: Vec::new(),
             stripped: metrics.stripped.with(&[site]),
             omitted: Vec::new(),
             upstream_errors: Vec::new(),
@@ -155,15 +155,19 @@ impl SiteMeters {
     fn with_site(mut self, site: &Site) -> Self {
         let metrics = self.metrics.clone();
         let name: &str = &site.name;
-        let scheme = site.dialect.scheme();
-        self.verification = Some((scheme, metrics.verification.with(&[scheme, "miss"])));
+        let mut schemes: Vec<_> =
+            site.proofs(&site.settings).map(|proof| proof.dialect.scheme()).collect();
+        schemes.sort_unstable();
+        schemes.dedup();
+        let verification = |scheme| (scheme, metrics.verification.with(&[scheme, "miss"]));
+        self.verification = schemes.into_iter().map(verification).collect();
         let omitted = FIELDS.iter().map(|field| (*field, metrics.omitted.with(&[name, field])));
         self.omitted = omitted.collect();
         let errors = UpstreamError::ALL.iter();
         self.upstream_errors =
             errors.map(|kind| metrics.upstream_errors.with(&[name, kind.name()])).collect();
         self.keys = KeyMeters::new(&metrics, site);
-        if !site.key_sets.is_empty() {
+        if site.fetches_keys() {
             for result in ["success", "failure"] {
                 metrics.jwks_fetches.with(&[name, result]);
             }
@@ -271,8 +275,7 @@ impl SiteMeters {
             }
         }
         if let Some((scheme, duration)) = occurrence.verification
-            && let Some((_, histogram)) =
-                self.verification.as_ref().filter(|(own, _)| *own == scheme)
+            && let Some((_, histogram)) = self.verification.iter().find(|(own, _)| *own == scheme)
         {
             histogram.observe(duration.as_secs_f64());
         }

@@ -200,7 +200,7 @@ impl Metrics {
         for site in &plan.sites {
             for state in [KeyState::Active, KeyState::Scheduled, KeyState::Lapsed] {
                 let keys = site.keys();
-                let count = keys.keys().iter().filter(|key| key.state(now) == state).count();
+                let count = keys.iter().filter(|key| key.state(now) == state).count();
                 self.keys.with(&[&site.name, state.name()]).set(gauge(count as u64));
             }
         }

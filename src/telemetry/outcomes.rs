@@ -3,7 +3,7 @@
 
 use crate::dialect::{AudienceRule, Carrier, KeySelection, Mechanism, Reason};
 use crate::gate::{Fault, Mode};
-use crate::plan::{Settings, Site};
+use crate::plan::{Proof, Settings, Site};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident $word:literal,)* }) => {
@@ -112,7 +112,8 @@ pub fn possible(site: &Site) -> Vec<Decided> {
     let mut all = Vec::new();
     for settings in std::iter::once(&site.settings).chain(routes) {
         let absent = absent_reasons(site, settings);
-        let bad = bad_reasons(site, settings);
+        let bad: Vec<Reason> =
+            site.proofs(settings).flat_map(|proof| bad_reasons(&proof, settings)).collect();
         let mode = settings.mode;
         let mut add = |decision, reasons: &[Reason]| {
             let found = reasons.iter().map(|reason| Some(*reason));
@@ -153,7 +154,7 @@ fn absent_reasons(site: &Site, settings: &Settings) -> Vec<Reason> {
     }
 }
 
-fn bad_reasons(site: &Site, settings: &Settings) -> Vec<Reason> {
+fn bad_reasons(proof: &Proof<'_>, settings: &Settings) -> Vec<Reason> {
     use Reason as R;
     let mut reasons = vec![
         R::Ambiguous,
@@ -166,14 +167,14 @@ fn bad_reasons(site: &Site, settings: &Settings) -> Vec<Reason> {
         R::PlaceholderIdentity,
     ];
     let cookies =
-        settings.sources.iter().any(|source| matches!(source.carrier, Carrier::Cookie { .. }));
+        proof.sources.iter().any(|source| matches!(source.carrier, Carrier::Cookie { .. }));
     if cookies || !settings.allowed_origins.is_empty() {
         reasons.push(R::OriginNotAllowed);
     }
-    if !site.key_sets.is_empty() {
+    if !proof.key_sets.is_empty() {
         reasons.push(R::Unavailable);
     }
-    if let Mechanism::Jwt(rules) = &site.dialect.mechanism {
+    if let Mechanism::Jwt(rules) = &proof.dialect.mechanism {
         reasons.extend([R::UnsupportedAlgorithm, R::Expired, R::NotYetValid]);
         let by_kid = !matches!(rules.key, KeySelection::Any | KeySelection::KidOrAny);
         let rule = [

@@ -14,6 +14,7 @@
 
 mod admin;
 mod backend;
+mod bodies;
 mod carriers;
 mod choosing;
 mod claimed;

@@ -44,12 +44,7 @@ fn paragraph(note: &str) -> Block {
 }
 
 fn carriers(builtin: &Builtin) -> Block {
-    let mut points: Vec<String> = builtin.dialect.sources.iter().map(carrier).collect();
-    if !builtin.later.is_empty() {
-        let words: Vec<String> = builtin.later.iter().map(|words| (*words).to_owned()).collect();
-        points.push(format!("in a later version also {}", listed(&words)));
-    }
-    Block::List(points)
+    Block::List(builtin.dialect.sources.iter().map(carrier).collect())
 }
 
 fn carrier(source: &Source) -> String {
@@ -79,6 +74,9 @@ fn carrier(source: &Source) -> String {
             "WebSocket subprotocol `{}<token>`; the others that are offered are the backend's",
             names.proof
         ),
+        Carrier::Json { names } => format!("member of a JSON body {}", parts(names)),
+        Carrier::Form { names } => format!("field of a form body {}", parts(names)),
+        Carrier::Multipart { names } => format!("part of a multipart body {}", parts(names)),
     };
     if source.shared {
         text.push_str(" (a value of another form is somebody else's and passes untouched)");
@@ -173,7 +171,8 @@ fn covered(rules: &HmacRules) -> Vec<HashField> {
 fn claimed(dialect: &Dialect) -> Vec<Block> {
     let rules = &dialect.unsigned;
     let names = |unsigned: bool| -> Vec<String> {
-        let fields = rules.fields.iter().filter(|field| field.proof.is_none() == unsigned);
+        let fields = rules.fields.iter().filter(|field| field.prefix.is_none());
+        let fields = fields.filter(|field| field.proof.is_none() == unsigned);
         fields.map(|field| format!("`{}`", field.name)).collect()
     };
     let mut points = Vec::new();
@@ -203,6 +202,15 @@ fn claimed(dialect: &Dialect) -> Vec<Block> {
             "{} are no identity: they stay, and are copied into `Countersign-Claimed`.",
             listed(&names)
         ));
+    }
+    for field in &rules.fields {
+        if let Some(prefix) = &field.prefix {
+            points.push(format!(
+                "The object `{}` of a JSON body stays, whoever sends it: its keys get the prefix \
+                 `{prefix}` and are copied into `Countersign-Claimed`. Two that become one: 400.",
+                field.name
+            ));
+        }
     }
     if let Some(prefix) = &rules.prefix {
         points.push(format!(

@@ -1,6 +1,6 @@
 //! A site's keys, each pinned to one algorithm that its dialect allows.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct Keys {
     pub own: Vec<Arc<Key>>,
     /// Where others are fetched from.
     pub fetched: Vec<KeySource>,
+    /// The ids that the configuration gives, so that none stands for two keys.
+    pub ids: BTreeSet<String>,
 }
 
 /// The keys of a site, those that are sound.
@@ -30,7 +32,6 @@ pub fn keys(
     compiled: &Compiled,
     place: &Place,
 ) -> Keys {
-    let mut ids = HashSet::new();
     let mut keys = Keys::default();
     for (index, raw) in raw.entries() {
         let entry = Entry { site, raw, compiled, place: place.index(index) };
@@ -38,12 +39,12 @@ pub fn keys(
         if raw.jwks.is_none() && raw.directory.is_none() {
             let id = id(compiler, raw, &entry.place);
             if let Some(id) = id {
-                unique(compiler, &mut ids, id, &entry.place.key("id"));
+                unique(compiler, &mut keys.ids, id, &entry.place.key("id"));
             }
             let key = key(compiler, &entry, id);
             keys.own.extend(key.map(Arc::new));
         } else if one_kind(compiler, &entry) {
-            many(compiler, &entry, &mut ids, &mut keys);
+            many(compiler, &entry, &mut keys);
         }
     }
     keys
@@ -75,12 +76,7 @@ impl Entry<'_> {
 }
 
 /// A set, or a folder.
-fn many(
-    compiler: &mut Compiler<'_, '_>,
-    entry: &Entry<'_>,
-    ids: &mut HashSet<String>,
-    keys: &mut Keys,
-) {
+fn many(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>, keys: &mut Keys) {
     if entry.raw.id.is_some() {
         compiler
             .report
@@ -96,13 +92,13 @@ fn many(
         }
     } else if let Some(folder) = &entry.raw.directory {
         for key in key_folder::keys(compiler, entry, folder, wanted) {
-            unique(compiler, ids, key.id(), &entry.place.key("directory"));
+            unique(compiler, &mut keys.ids, key.id(), &entry.place.key("directory"));
             keys.own.push(Arc::new(key));
         }
     }
 }
 
-fn unique(compiler: &mut Compiler<'_, '_>, ids: &mut HashSet<String>, id: &str, place: &Place) {
+fn unique(compiler: &mut Compiler<'_, '_>, ids: &mut BTreeSet<String>, id: &str, place: &Place) {
     if !ids.insert(id.to_owned()) {
         compiler
             .report

@@ -4,6 +4,7 @@
 //! and returns what is sound; nothing here stops at the first problem. A problem that only
 //! follows from something already reported is not reported.
 
+mod accepts;
 mod access;
 mod algorithm;
 mod dialect;
@@ -16,6 +17,7 @@ mod pattern;
 mod route;
 mod secret;
 mod settings;
+mod signing;
 mod site;
 mod source;
 mod unsigned;

@@ -75,6 +75,10 @@ fn settings(
     if let Some(way) = refuse_upgrade(raw.refuse_upgrade) {
         settings.refuse_upgrade = way;
     }
+    if raw.body_limit.is_some() {
+        let place = place.key("body_limit");
+        settings.body_limit = super::settings::body_limit(compiler, raw.body_limit, &place);
+    }
     settings
 }
 
@@ -157,6 +161,7 @@ mod tests {
             allowed_origins: [].into(),
             frame_ancestors: None,
             refuse_upgrade: RefuseUpgrade::default(),
+            body_limit: None,
         };
         let pattern = PathPattern::parse(path).unwrap();
         Route { pattern, methods: methods.to_vec(), settings }

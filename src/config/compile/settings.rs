@@ -37,6 +37,22 @@ pub fn limits(compiler: &mut Compiler<'_, '_>, raw: Option<&raw::Limits>) -> Lim
     limits
 }
 
+/// A site's or route's `body_limit`.
+pub fn body_limit(
+    compiler: &mut Compiler<'_, '_>,
+    raw: Option<raw::Size>,
+    place: &Place,
+) -> Option<usize> {
+    let raw::Size(limit) = raw?;
+    if !(1..=MAX_BODY).contains(&limit) {
+        compiler
+            .report
+            .value(place, format!("{limit} is out of range"))
+            .expected(format!("1 to {MAX_BODY}"));
+    }
+    Some(limit)
+}
+
 /// Times; all but `websocket_idle` must have an end.
 pub fn timeouts(compiler: &mut Compiler<'_, '_>, raw: Option<&raw::Timeouts>) -> Timeouts {
     let mut timeouts = Timeouts::default();

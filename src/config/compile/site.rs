@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::dialect::{Compiled, Dialects};
-use super::{Compiler, access, key, pattern, route, source, unsigned, upstream};
+use super::settings::body_limit;
+use super::signing::{Signing, configured};
+use super::{Compiler, accepts, access, key, pattern, route, unsigned, upstream};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{
-    AudienceRule, ClaimType, Dialect, JwtRules, Keyring, Mechanism, Pattern, Pointer, Source,
+    AudienceRule, ClaimType, Dialect, JwtRules, Keyring, Pattern, Pointer, Source,
 };
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
@@ -52,15 +54,7 @@ pub fn site(
             None
         }
     }?;
-    let mut dialect = compiled.dialect.clone();
-    match &mut dialect.mechanism {
-        Mechanism::Jwt(rules) => token_settings(compiler, name, raw, rules, &compiled, &place),
-        Mechanism::Hmac(_) => no_token_settings(compiler, raw, &dialect, &place),
-    }
-    if let Some(list) = &raw.sources {
-        dialect.sources =
-            source::sources(compiler, list, &dialect.mechanism, &place.key("sources"));
-    }
+    let mut dialect = configured(compiler, name, &Signing::from(raw), &compiled, &place);
     let mode = raw.mode.map(|mode| mode.0).unwrap_or_default();
     let keep_unsigned = raw.unsigned == Some(raw::UnsignedWord::Keep);
     let settings = Settings {
@@ -73,6 +67,7 @@ pub fn site(
             access::frame_ancestors(compiler, list, &place.key("frame_ancestors"))
         }),
         refuse_upgrade: route::refuse_upgrade(raw.refuse_upgrade).unwrap_or_default(),
+        body_limit: body_limit(compiler, raw.body_limit, &place.key("body_limit")),
     };
     let routes = raw.routes.as_ref().map(|list| {
         let place = place.key("routes");
@@ -83,19 +78,30 @@ pub fn site(
 
     let place_of_keys = place.key("keys");
     let written = raw.keys.as_ref();
-    let key::Keys { own, fetched } = written
+    let keys = written
         .map(|list| key::keys(compiler, name, list, &compiled, &place_of_keys))
         .unwrap_or_default();
     let has_keys = written.is_some_and(|list| !list.is_empty());
     check_keys(compiler, name, has_keys, mode, &routes, &place);
+    let mut accepts = match &raw.accepts {
+        Some(list) => {
+            let ours =
+                accepts::Ours { site: name, dialect: &dialect, routes: &routes, ids: &keys.ids };
+            accepts::accepts(compiler, dialects, list, &ours, &place.key("accepts"))
+        }
+        None => Vec::new(),
+    };
+    let others = accepts.iter_mut().map(|accepted| &mut accepted.dialect);
+    unsigned::unite(&mut std::iter::once(&mut dialect).chain(others).collect::<Vec<_>>());
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),
         name: name.into(),
         index,
         dialect,
-        keyring: Keyring::new(if compiler.options.secrets { own } else { Vec::new() }),
-        key_sets: KeySets::new(fetched),
+        keyring: Keyring::new(if compiler.options.secrets { keys.own } else { Vec::new() }),
+        key_sets: KeySets::new(keys.fetched),
+        accepts,
         settings,
         routes,
         upstream: upstream?,
@@ -149,22 +155,22 @@ fn check_keys(
 }
 
 /// Works the site's settings for tokens into the dialect's rules.
-fn token_settings(
+pub fn token_settings(
     compiler: &mut Compiler<'_, '_>,
     name: &str,
-    raw: &raw::Site,
+    raw: &Signing<'_>,
     rules: &mut JwtRules,
     compiled: &Compiled,
     place: &Place,
 ) {
     audience(compiler, name, raw, rules, compiled, place);
-    if let Some(issuer) = &raw.issuer {
+    if let Some(issuer) = raw.issuer {
         if issuer.is_empty() {
             compiler.report.value(&place.key("issuer"), "an empty issuer");
         }
         rules.claims.issuer = Some(issuer.clone());
     }
-    if let Some(text) = &raw.id_claim {
+    if let Some(text) = raw.id_claim {
         match pattern::pointer(text) {
             Some(pointer) => {
                 let old = std::mem::replace(&mut rules.claims.id, vec![Pattern::Claim(pointer)]);
@@ -210,13 +216,13 @@ fn token_settings(
 fn audience(
     compiler: &mut Compiler<'_, '_>,
     name: &str,
-    raw: &raw::Site,
+    raw: &Signing<'_>,
     rules: &mut JwtRules,
     compiled: &Compiled,
     place: &Place,
 ) {
     let place_of_audience = place.key("audience");
-    let Some(audience) = &raw.audience else {
+    let Some(audience) = raw.audience else {
         if rules.claims.audience == AudienceRule::Sub
             && !compiler.report.was_removed(&place_of_audience)
         {
@@ -274,9 +280,9 @@ fn require(rules: &mut JwtRules, pointer: Pointer) {
 }
 
 /// A setting for tokens on a site of hashes would be silently without effect.
-fn no_token_settings(
+pub fn no_token_settings(
     compiler: &mut Compiler<'_, '_>,
-    raw: &raw::Site,
+    raw: &Signing<'_>,
     dialect: &Dialect,
     place: &Place,
 ) {
@@ -298,12 +304,13 @@ fn no_token_settings(
 
 /// Recomputes what the identity fields are, and what proves them, from every source of the
 /// site and its routes.
-fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes) {
+pub fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes) {
     let names: Vec<String> =
         dialect.unsigned.fields.iter().map(|field| field.name.clone()).collect();
     let of_routes = routes.0.iter().flat_map(|route| route.settings.sources.iter());
     let all = dialect.sources.iter().chain(original).chain(of_routes);
-    dialect.unsigned.fields = unsigned::fields(names, &dialect.mechanism, all);
+    let prefix = dialect.unsigned.prefix.as_deref();
+    dialect.unsigned.fields = unsigned::fields(names, prefix, &dialect.mechanism, all);
 }
 
 fn shown(pattern: &Pattern) -> String {

@@ -2,13 +2,13 @@
 
 use http::HeaderName;
 
-use super::Compiler;
+use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{Carrier, HashField, Mechanism, MessagePiece, Names, Source};
 use crate::gate::contract;
 
-const ONE: &str = "one of header, query, cookie, websocket_protocol";
+const ONE: &str = "one of header, query, cookie, websocket_protocol, json, form, multipart";
 
 /// The sources that are written, for a dialect of this mechanism.
 pub fn sources(
@@ -35,6 +35,29 @@ pub fn sources(
     sources
 }
 
+/// Whether two sources could find one credential: then nobody could say whose it is.
+pub fn overlap(one: &Source, other: &Source) -> bool {
+    use Carrier as C;
+    let schemes = |one: &Option<String>, other: &Option<String>| match (one, other) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => true,
+    };
+    let (name, theirs) = (&one.carrier.names().proof, &other.carrier.names().proof);
+    let same_kind = match (&one.carrier, &other.carrier) {
+        (C::Header { scheme, .. }, C::Header { scheme: other_scheme, .. })
+        | (C::Query { scheme, .. }, C::Query { scheme: other_scheme, .. }) => {
+            // A place of one's own takes every value, whatever its scheme.
+            schemes(scheme, other_scheme) || !one.shared || !other.shared
+        }
+        // The name is what an offer begins with: the longer one's are the shorter one's too.
+        (C::Protocol { .. }, C::Protocol { .. }) => {
+            return name.starts_with(theirs.as_str()) || theirs.starts_with(name.as_str());
+        }
+        (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+    };
+    same_kind && name == theirs
+}
+
 fn source(
     compiler: &mut Compiler<'_, '_>,
     raw: &raw::Source,
@@ -46,6 +69,9 @@ fn source(
         ("query", &raw.query),
         ("cookie", &raw.cookie),
         ("websocket_protocol", &raw.websocket_protocol),
+        ("json", &raw.json),
+        ("form", &raw.form),
+        ("multipart", &raw.multipart),
     ];
     let written: Vec<(&str, &raw::NamesOrName)> =
         kinds.into_iter().filter_map(|(kind, names)| Some((kind, names.as_ref()?))).collect();
@@ -59,7 +85,7 @@ fn source(
     if raw.scheme.is_some() && !matches!(kind, "header" | "query") {
         compiler
             .report
-            .key(&place.key("scheme"), format!("a {kind} has no scheme"))
+            .key(&place.key("scheme"), format!("{} has no scheme", one(kind)))
             .hint("schemes such as Bearer belong to headers and parameters");
     }
     let place_of_names = place.key(kind);
@@ -67,7 +93,7 @@ fn source(
         compiler
             .report
             .key(&place_of_names, "a subprotocol has room for a token, not for a hash and its id")
-            .expected("one of header, query, cookie");
+            .expected("one of header, query, cookie, json, form, multipart");
         return None;
     }
     let mut names = names(compiler, written, mechanism, &place_of_names)?;
@@ -79,9 +105,25 @@ fn source(
         }
         "query" => Carrier::Query { names, scheme: scheme(compiler, raw, place)? },
         "websocket_protocol" => Carrier::Protocol { names },
+        "json" => Carrier::Json { names },
+        "form" => Carrier::Form { names },
+        "multipart" => Carrier::Multipart { names },
         _ => Carrier::Cookie { names },
     };
     Some(Source { carrier, shared: raw.shared.unwrap_or(false) })
+}
+
+/// A kind of source in words.
+fn one(kind: &str) -> &'static str {
+    match kind {
+        "header" => "a header",
+        "query" => "a parameter",
+        "cookie" => "a cookie",
+        "websocket_protocol" => "a subprotocol",
+        "json" => "a member of a JSON body",
+        "form" => "a field of a form body",
+        _ => "a part of a multipart body",
+    }
 }
 
 fn scheme(
@@ -205,13 +247,18 @@ fn check_names(
             "cookie" if !is_token(name) => Some("a cookie's name"),
             "websocket_protocol" if !is_token(name) => Some("what stands before the token"),
             "query" if name.is_empty() => Some("a parameter's name"),
+            "json" if pattern::pointer(name).is_none() => Some("a JSON pointer such as /jwt"),
+            "form" if name.is_empty() => Some("a field's name"),
+            "multipart" if name.is_empty() => Some("a part's name"),
             _ => None,
         };
         if let Some(expected) = wrong {
-            compiler
-                .report
-                .value(place, format!("`{name}` cannot be looked for here"))
-                .expected(expected);
+            let problem =
+                compiler.report.value(place, format!("`{name}` cannot be looked for here"));
+            problem.expected(expected);
+            if kind == "json" && !name.is_empty() && !name.starts_with('/') {
+                problem.hint(format!("write `/{name}`"));
+            }
             return None;
         }
     }

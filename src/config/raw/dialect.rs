@@ -269,7 +269,8 @@ pub enum OutputName {
 pub struct Unsigned {
     /// Field names.
     pub fields: Option<List<String>>,
-    /// Prefix that marks unsigned attributes; a signed one may not begin with it.
+    /// Prefix that marks unsigned attributes: keys of an object under one of the fields, in
+    /// a JSON body, get it. A signed attribute may not begin with it.
     pub prefix: Option<String>,
     /// Names (a final `*` is a prefix) that are no identity: they stay and are copied.
     pub copied: Option<List<String>>,

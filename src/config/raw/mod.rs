@@ -16,8 +16,8 @@ pub use dialect::{
 pub use scalars::{Mode, Period, PeriodOrNone, Seconds, Size, Threads, Time};
 pub use shapes::{Admin, AdminSettings, List, Named, NamesOrName, OneOrMany, Upstream};
 pub use site::{
-    Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site, Source,
-    SourceNames, UnsignedWord,
+    Accept, Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site,
+    Source, SourceNames, UnsignedWord,
 };
 
 use schemars::JsonSchema;

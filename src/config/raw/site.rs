@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{JwtLeeway, List, Mode, NamesOrName, OneOrMany, Period, Time, Upstream};
+use super::{JwtLeeway, List, Mode, NamesOrName, OneOrMany, Period, Size, Time, Upstream};
 
 /// One chat backend and the people who may speak to it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -46,6 +46,34 @@ pub struct Site {
     pub frame_ancestors: Option<List<String>>,
     /// How a WebSocket handshake is refused (default http).
     pub refuse_upgrade: Option<RefuseUpgradeWord>,
+    /// Largest body that is looked at, at most 64KiB (default: `limits.body`).
+    pub body_limit: Option<Size>,
+    /// Further dialects with keys of their own: moving from one vendor's signing to another's.
+    pub accepts: Option<List<Accept>>,
+}
+
+/// A further dialect whose credentials a site accepts.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Accept {
+    /// How identity is signed: a built-in dialect or one of `dialects:`.
+    #[schemars(required)]
+    pub dialect: Option<String>,
+    /// The keys that verify it, with ids that are unique in the site.
+    pub keys: Option<List<Key>>,
+    /// Whom tokens must be for: `aud`, or Amazon's widget id.
+    pub audience: Option<OneOrMany>,
+    /// Where the credential is looked for, instead of the dialect's own places; none may be
+    /// another dialect's of this site.
+    pub sources: Option<List<Source>>,
+    /// Where the id stands in a token, as a JSON pointer: `/attributes/memberID`.
+    pub id_claim: Option<String>,
+    /// Further claims that must be there: names or JSON pointers.
+    pub require_claims: Option<List<String>>,
+    /// What `iss` must equal.
+    pub issuer: Option<String>,
+    /// How far clocks may differ, instead of the dialect's own leeway.
+    pub leeway: Option<JwtLeeway>,
 }
 
 /// A key that verifies: `secret` or `public_key`; or many, from a set or a folder: `jwks`
@@ -137,8 +165,8 @@ pub struct PublicKey {
     pub file: Option<String>,
 }
 
-/// A place where a request may carry the credential: `header`, `query`, `cookie` or
-/// `websocket_protocol`.
+/// A place where a request may carry the credential: `header`, `query`, `cookie`,
+/// `websocket_protocol`, or in the body `json`, `form` or `multipart`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -150,6 +178,12 @@ pub struct Source {
     pub cookie: Option<NamesOrName>,
     /// A WebSocket subprotocol: what stands before the token, `countersign.jwt.`.
     pub websocket_protocol: Option<NamesOrName>,
+    /// A member of a JSON body, by its JSON pointer: `/jwt`.
+    pub json: Option<NamesOrName>,
+    /// A field of a urlencoded body.
+    pub form: Option<NamesOrName>,
+    /// A part of a multipart body.
+    pub multipart: Option<NamesOrName>,
     /// The authentication scheme before the credential: `Bearer`. Headers and parameters.
     pub scheme: Option<String>,
     /// Others use this place too: a value without the dialect's shape is not looked at.
@@ -194,6 +228,8 @@ pub struct Route {
     pub frame_ancestors: Option<List<String>>,
     /// Instead of the site's setting.
     pub refuse_upgrade: Option<RefuseUpgradeWord>,
+    /// Instead of the site's limit.
+    pub body_limit: Option<Size>,
 }
 
 /// How a WebSocket handshake is refused.

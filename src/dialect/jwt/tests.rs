@@ -431,6 +431,7 @@ fn signed_values_prove_the_fields_that_equal_them() {
     let field = |name: &str, proof: Option<&str>| UnsignedField {
         name: name.to_owned(),
         proof: proof.map(|path| FieldProof::Claim(pointer(path))),
+        prefix: None,
     };
     dialect.unsigned.fields = vec![
         field("never", None),

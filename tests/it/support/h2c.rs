@@ -83,8 +83,20 @@ impl Connection {
 
     /// A request whose body begins and never ends.
     pub async fn stall(&self, method: &str, host: &str, target: &str, begun: &[u8]) -> Response {
+        self.stall_as("application/octet-stream", method, host, target, begun).await
+    }
+
+    /// The same, of any media type.
+    pub async fn stall_as(
+        &self,
+        content_type: &str,
+        method: &str,
+        host: &str,
+        target: &str,
+        begun: &[u8],
+    ) -> Response {
         let head = Head::builder().method(method).uri(format!("http://{host}{target}"));
-        let head = head.header("content-type", "application/octet-stream");
+        let head = head.header("content-type", content_type);
         let head = head.body(()).expect("a valid head");
         let mut requests = self.requests.clone().ready().await.expect("an open connection");
         let (answer, mut stream) = requests.send_request(head, false).expect("a stream");

@@ -14,7 +14,6 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Compiler, algorithm, pattern, source, unsigned};
 use crate::config::document;
-use crate::config::later;
 use crate::config::marks::Marks;
 use crate::config::place::Place;
 use crate::config::problem::nearest;
@@ -216,9 +215,7 @@ fn builtin_value(text: &str) -> Option<Value> {
     let document = document::parse(text, &mut Vec::new()).ok()?;
     let Value::Mapping(file) = document.value else { return None };
     let dialects = file.get("dialects")?.as_mapping()?;
-    let mut dialect = dialects.values().next().cloned()?;
-    later::take_out_later_sources(&mut dialect);
-    Some(dialect)
+    dialects.values().next().cloned()
 }
 
 /// Compiles a built-in dialect; that it works is tested, so a failure is a fault of the build.

@@ -203,10 +203,11 @@ fn unsigned_rules(
     };
     let fields = texts(raw.and_then(|raw| raw.fields.as_ref()), "fields");
     let copied = texts(raw.and_then(|raw| raw.copied.as_ref()), "copied");
+    // `prefix: ""` marks nothing.
+    let prefix = raw.and_then(|raw| raw.prefix.clone()).filter(|prefix| !prefix.is_empty());
     UnsignedRules {
-        fields: unsigned::fields(fields, mechanism, sources),
+        fields: unsigned::fields(fields, prefix.as_deref(), mechanism, sources),
         copied,
-        // `prefix: ""` marks nothing.
-        prefix: raw.and_then(|raw| raw.prefix.clone()).filter(|prefix| !prefix.is_empty()),
+        prefix,
     }
 }

@@ -1,0 +1,65 @@
+//! What is said of how a credential is signed, by a site of its own dialect or by one of its
+//! `accepts`, and the dialect with that worked in.
+
+use super::dialect::Compiled;
+use super::site::{no_token_settings, token_settings};
+use super::{Compiler, source};
+use crate::config::place::Place;
+use crate::config::raw;
+use crate::dialect::{Dialect, Mechanism};
+
+/// How a credential is signed: what a site says of its own dialect, or of a further one.
+pub struct Signing<'r> {
+    pub audience: &'r Option<raw::OneOrMany>,
+    pub issuer: &'r Option<String>,
+    pub id_claim: &'r Option<String>,
+    pub require_claims: &'r Option<raw::List<String>>,
+    pub leeway: &'r Option<raw::JwtLeeway>,
+    pub sources: &'r Option<raw::List<raw::Source>>,
+}
+
+impl<'r> From<&'r raw::Site> for Signing<'r> {
+    fn from(raw: &'r raw::Site) -> Self {
+        Self {
+            audience: &raw.audience,
+            issuer: &raw.issuer,
+            id_claim: &raw.id_claim,
+            require_claims: &raw.require_claims,
+            leeway: &raw.leeway,
+            sources: &raw.sources,
+        }
+    }
+}
+
+/// The dialect with these settings worked in.
+pub fn configured(
+    compiler: &mut Compiler<'_, '_>,
+    name: &str,
+    raw: &Signing<'_>,
+    compiled: &Compiled,
+    place: &Place,
+) -> Dialect {
+    let mut dialect = compiled.dialect.clone();
+    match &mut dialect.mechanism {
+        Mechanism::Jwt(rules) => token_settings(compiler, name, raw, rules, compiled, place),
+        Mechanism::Hmac(_) => no_token_settings(compiler, raw, &dialect, place),
+    }
+    if let Some(list) = raw.sources {
+        dialect.sources =
+            source::sources(compiler, list, &dialect.mechanism, &place.key("sources"));
+    }
+    dialect
+}
+
+impl<'r> From<&'r raw::Accept> for Signing<'r> {
+    fn from(raw: &'r raw::Accept) -> Self {
+        Self {
+            audience: &raw.audience,
+            issuer: &raw.issuer,
+            id_claim: &raw.id_claim,
+            require_claims: &raw.require_claims,
+            leeway: &raw.leeway,
+            sources: &raw.sources,
+        }
+    }
+}
