@@ -2,7 +2,7 @@
 //! `accepts`, and the dialect with that worked in.
 
 use super::dialect::Compiled;
-use super::site::{no_token_settings, token_settings};
+use super::site::token_settings;
 use super::{Compiler, source};
 use crate::config::place::Place;
 use crate::config::raw;
@@ -60,6 +60,29 @@ impl<'r> From<&'r raw::Accept> for Signing<'r> {
             require_claims: &raw.require_claims,
             leeway: &raw.leeway,
             sources: &raw.sources,
+        }
+    }
+}
+
+/// A setting for tokens on a site of hashes would be silently without effect.
+fn no_token_settings(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &Signing<'_>,
+    dialect: &Dialect,
+    place: &Place,
+) {
+    for (member, written) in [
+        ("audience", raw.audience.is_some()),
+        ("issuer", raw.issuer.is_some()),
+        ("id_claim", raw.id_claim.is_some()),
+        ("require_claims", raw.require_claims.is_some()),
+        ("leeway", raw.leeway.is_some()),
+    ] {
+        if written {
+            compiler
+                .report
+                .key(&place.key(member), format!("`{member}` has no meaning with {}", dialect.name))
+                .hint("it is for tokens, and this dialect's credential is a hash");
         }
     }
 }

@@ -279,29 +279,6 @@ fn require(rules: &mut JwtRules, pointer: Pointer) {
     claims.required.push((pointer, kind));
 }
 
-/// A setting for tokens on a site of hashes would be silently without effect.
-pub fn no_token_settings(
-    compiler: &mut Compiler<'_, '_>,
-    raw: &Signing<'_>,
-    dialect: &Dialect,
-    place: &Place,
-) {
-    for (member, written) in [
-        ("audience", raw.audience.is_some()),
-        ("issuer", raw.issuer.is_some()),
-        ("id_claim", raw.id_claim.is_some()),
-        ("require_claims", raw.require_claims.is_some()),
-        ("leeway", raw.leeway.is_some()),
-    ] {
-        if written {
-            compiler
-                .report
-                .key(&place.key(member), format!("`{member}` has no meaning with {}", dialect.name))
-                .hint("it is for tokens, and this dialect's credential is a hash");
-        }
-    }
-}
-
 /// Recomputes what the identity fields are, and what proves them, from every source of the
 /// site and its routes.
 pub fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes) {
