@@ -36,6 +36,7 @@ mod refusals;
 mod reload;
 mod secrecy;
 mod semantics;
+mod signers;
 mod spoofing;
 mod support;
 mod tunnel;
