@@ -572,7 +572,9 @@ fn files(endings: &[&str]) -> Vec<String> {
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
         for name in entries(&folder, true) {
-            if !matches!(name.as_str(), "target" | ".git") && !name.starts_with("try") {
+            if !matches!(name.as_str(), "target" | "node_modules" | ".git")
+                && !name.starts_with("try")
+            {
                 folders.push(format!("{folder}{name}/"));
             }
         }

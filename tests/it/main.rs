@@ -38,6 +38,7 @@ mod refusals;
 mod reload;
 mod secrecy;
 mod semantics;
+mod signers;
 mod spoofing;
 mod subprotocols;
 mod support;
