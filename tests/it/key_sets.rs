@@ -282,6 +282,50 @@ async fn a_reload_forgets_no_fetched_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accepted_dialect_fetches_keys_of_its_own_and_a_body_is_judged_twice() {
+    let echo = Echo::start().await;
+    let (old, new, never) = (Signer::new("old"), Signer::new("new"), Signer::new("never"));
+    let server = KeyServer::start(set(&[old.jwk()])).await;
+    let own = "{ id: own, secret: { value: secret-of-the-own-dialect-0123456789 } }";
+    let upstream = format!("http://{}", echo.address);
+    let accepted = format!("keys: [ {{ jwks: {{ {} }} }} ]", server.jwks(""));
+    let accepts =
+        format!("accepts: [ {{ dialect: jwt, sources: [ {{ json: /token }} ], {accepted} }} ]");
+    let site = site("acme", &upstream, "prefer", own).replace(" }\n", &format!(", {accepts} }}\n"));
+    let gateway = Setup::new(site).start().await;
+    let told_of_body = async |token: &str| {
+        let body = json!({ "token": token, "text": "hello" }).to_string();
+        let request = Request::post("/c", "application/json", body).host("acme.test");
+        let answer = gateway.send(&request).await;
+        if answer.status != 200 {
+            return (answer.code(), String::new());
+        }
+        let echoed = answer.echoed();
+        (echoed.header("countersign-key").unwrap_or_default().to_owned(), echoed.body)
+    };
+    let passed = |key: &str| (key.to_owned(), r#"{"text":"hello"}"#.to_owned());
+    assert_eq!(told_of_body(&old.token("u-1")).await, passed("old"));
+
+    // The site's own dialect fetches nothing, whatever its tokens name.
+    server.publish(set(&[old.jwk(), new.jwk()]));
+    let stranger = sign::token_by("nobody-knows-0123456789-0123456789", "new", &json!({}));
+    assert_eq!(ask(&gateway, "acme", &stranger).await.status, 401);
+    assert_eq!(server.asked(), 1);
+    assert_eq!(told_of_body(&new.token("u-1")).await, passed("new"));
+    assert_eq!(server.asked(), 2);
+    assert_eq!(told_of_body(&never.token("u-1")).await.0, "unknown_key");
+
+    let keys = gateway.ask("GET", "/v1/sites/acme/keys").await.json();
+    let ids: Vec<_> = (0..3).map(|index| keys["keys"][index]["id"].clone()).collect();
+    assert_eq!(ids, ["own", "old", "new"]);
+    eventually("readiness says so", PATIENCE, || async { check(&gateway, "acme").await.1 }).await;
+    server.hang();
+    gateway.write("countersign.yaml", gateway.config().replace("mode: prefer", "mode: require"));
+    assert_eq!(gateway.reload().await.status, 200);
+    assert_eq!(told_of_body(&new.token("u-1")).await, passed("new"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_is_fetched_over_tls_from_those_who_are_trusted_alone() {
     let echo = Echo::start().await;
     let signer = Signer::new("k1");
