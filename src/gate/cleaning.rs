@@ -42,8 +42,7 @@ pub(super) fn cleaned(
     kind: Option<&Kind>,
 ) -> Result<Cleaned, Refusal> {
     let settings = place.settings;
-    // Room for all that is ever set, so that the list does not grow step by step.
-    let mut edits = Edits { set: Vec::with_capacity(18), ..Edits::default() };
+    let mut edits = Edits::default();
     let mut visitor = Visitor { standing, claimed: None };
     let mut body = NewBody::Same;
     if settings.mode == Mode::Off {
