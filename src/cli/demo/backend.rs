@@ -71,9 +71,7 @@ impl Backend {
             return web::text(StatusCode::PAYLOAD_TOO_LARGE, "The body is too long.\n");
         };
         let asked = http::Request::from_parts(parts, Bytes::new());
-        let mut visitor = Visitor::of(&asked);
-        visitor.also_claims(&body);
-        let conversation = self.room.arrive(&visitor);
+        let conversation = self.room.arrive(&Visitor::of(&asked));
         let received = heard::request(&asked, &body);
         web::json(&json!({ "received": received, "conversation": conversation }))
     }

@@ -7,9 +7,6 @@ use serde_json::{Value, json};
 
 use super::web::parameter;
 
-/// What Amazon's agents see before the name of an attribute that is not signed.
-const UNSIGNED: &str = "HostedWidget-";
-
 /// The visitor of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Visitor {
@@ -50,21 +47,6 @@ impl Visitor {
             reason: plain(headers, "Countersign-Reason"),
             key: plain(headers, "Countersign-Key"),
             browser: parameter(request.uri(), "browser").unwrap_or_default(),
-        }
-    }
-
-    /// Takes note of what a widget's body says of its visitor (Amazon's `Attributes`): a
-    /// claim like any other, marked as the vendor marks it.
-    pub fn also_claims(&mut self, body: &[u8]) {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let said = body.get("Attributes").and_then(Value::as_object);
-        let Some(claimed) = self.claimed.as_object_mut() else { return };
-        for (name, value) in said.into_iter().flatten() {
-            let marked = match name.strip_prefix(UNSIGNED) {
-                Some(_) => name.clone(),
-                None => format!("{UNSIGNED}{name}"),
-            };
-            claimed.entry(marked).or_insert_with(|| value.clone());
         }
     }
 
@@ -157,17 +139,6 @@ mod tests {
         let visitor = visitor(&[("Countersign-Id", "user-1")]);
         assert!(!visitor.verified);
         assert_eq!(visitor.key(), "browser b1");
-    }
-
-    #[test]
-    fn what_the_body_says_is_a_claim_and_changes_nothing_proven() {
-        let mut visitor = visitor(&[("Countersign-Status", "verified"), ("Countersign-Id", "u")]);
-        visitor.also_claims(br#"{"Attributes":{"id":"ben","HostedWidget-cart":"3"}}"#);
-        assert_eq!(visitor.id.as_deref(), Some("u"));
-        let claimed = json!({ "HostedWidget-id": "ben", "HostedWidget-cart": "3" });
-        assert_eq!(visitor.claimed, claimed);
-        visitor.also_claims(b"no JSON");
-        assert_eq!(visitor.claimed, claimed);
     }
 
     #[test]

@@ -126,8 +126,8 @@ const amazon = {
   tamper: (token) =>
     rewritten(token, { attributes: { memberID: ben.id, name: ben.name, email: ben.email } }),
   claimedInBody:
-    "What the body says about you counts for nothing: this backend, like the vendor’s, takes identity " +
-    "from the signature alone.",
+    "What the body says about you is marked in place, HostedWidget-…, as the vendor marks it: it never " +
+    "looks like a signed attribute.",
   room: (token) => ({ token }),
 };
 
