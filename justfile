@@ -30,4 +30,4 @@ bench:
 
 # CPU time a request against a bare Pingora proxy of the same lock file.
 bench-process:
-    cargo run --release --example compare_process
+    cargo bench --bench end_to_end

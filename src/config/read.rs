@@ -225,7 +225,7 @@ fn plainly(expected: &str) -> String {
         "a map" => "a mapping: { … }",
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative",
         other if other.starts_with("struct ") => "a mapping: { … }",
-        other if other.starts_with("enum ") => "one word",
+        other if other.starts_with("enum ") || other.ends_with(" enum") => "one word",
         other => other,
     }
     .to_owned()

@@ -6,7 +6,7 @@
 //! of a credential's name is cut, whatever its value: the page that sent it may have been
 //! opened with an older token.
 
-use http::{HeaderName, header};
+use http::header;
 
 use super::RequestView;
 use super::content::segments;
@@ -132,8 +132,10 @@ impl<'s> Spent<'s> {
         }
         for source in self.sources.iter().filter(|_| self.places.header) {
             let Carrier::Header { names, .. } = &source.carrier else { continue };
-            let Ok(name) = HeaderName::try_from(&names.proof) else { continue };
-            edits.retain(request.headers, &name, |value| {
+            // Names are compared in lower case on both sides.
+            let mut present = request.headers.keys();
+            let Some(name) = present.find(|name| name.as_str() == names.proof) else { continue };
+            edits.retain(request.headers, name, |value| {
                 !source::unschemed(text(value), source)
                     .is_some_and(|value| self.counts(source, &value))
             });
