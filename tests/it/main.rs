@@ -36,6 +36,7 @@ mod plain_pingora;
 mod readme;
 mod refusals;
 mod reload;
+mod replay;
 mod secrecy;
 mod semantics;
 mod signers;

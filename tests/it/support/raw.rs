@@ -88,6 +88,12 @@ impl Request {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
+    /// A body with its length, for methods other than POST.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// Sends the body in chunks.
     pub fn chunked(mut self) -> Self {
         self.chunked = true;
