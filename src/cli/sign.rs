@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::exit;
 use crate::clock::UnixTime;
 use crate::config;
+use crate::dialect::json::segments;
 use crate::dialect::keyring::KeyState;
 use crate::dialect::sign::{SignError, Signed, SigningKey, Subject, sign};
 use crate::dialect::{Carrier, Dialect, Key, Keyring};
@@ -250,13 +251,12 @@ fn curl(
 /// Puts a text where a JSON pointer leads (RFC 6901), making the objects on the way.
 fn put(body: &mut serde_json::Value, pointer: &str, text: &str) {
     let mut place = body;
-    for segment in pointer.split('/').skip(1) {
-        let name = segment.replace("~1", "/").replace("~0", "~");
+    for name in segments(pointer) {
         if !place.is_object() {
             *place = serde_json::json!({});
         }
         let Some(members) = place.as_object_mut() else { return };
-        place = members.entry(name).or_insert(serde_json::Value::Null);
+        place = members.entry(name.into_owned()).or_insert(serde_json::Value::Null);
     }
     *place = serde_json::Value::from(text);
 }

@@ -14,6 +14,7 @@
 use http::{HeaderMap, header};
 
 use super::policy::Mode;
+use super::source::text;
 use super::{Fault, Refusal, RequestView};
 use crate::dialect::Carrier;
 use crate::plan::{Plan, Settings, Site};
@@ -161,7 +162,7 @@ impl Kind {
     fn of(headers: &HeaderMap) -> Self {
         let mut fields = headers.get_all(header::CONTENT_TYPE).iter();
         let Some(first) = fields.next() else { return Self::Untyped };
-        let text = String::from_utf8_lossy(first.as_bytes());
+        let text = text(first);
         let lower = text.to_ascii_lowercase();
         if fields.next().is_some() {
             let is_multipart = |value: &http::HeaderValue| {

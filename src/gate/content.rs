@@ -5,12 +5,10 @@
 //! must be a sound one; as a form it is read besides, for its backend may do the same.
 //! Bodies that are no UTF-8, or hold NUL bytes as UTF-16 does, cannot be inspected.
 
-use std::borrow::Cow;
-
 use super::body::{Kind, unsupported};
 use super::multipart::{self, Part};
 use super::{Fault, Refusal};
-use crate::dialect::json::{self, Json};
+use crate::dialect::json::{self, Json, segments};
 
 /// A body, taken apart.
 #[derive(Clone, Debug, Default)]
@@ -86,14 +84,6 @@ impl<'b> Content<'b> {
         let Self::Json { value, .. } = self else { return None };
         segments(pointer).try_fold(value, |value, segment| value.get(&segment))
     }
-}
-
-/// A pointer's segments, unescaped (RFC 6901 §4).
-pub(super) fn segments(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    pointer.split('/').skip(1).map(|segment| match segment.contains('~') {
-        true => Cow::Owned(segment.replace("~1", "/").replace("~0", "~")),
-        false => Cow::Borrowed(segment),
-    })
 }
 
 fn strict(bytes: &[u8]) -> Result<Json<'_>, Refusal> {

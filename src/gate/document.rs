@@ -12,11 +12,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::claimed::Claims;
-use super::content::segments;
 use super::naming::Reach;
 use super::spent::AllSpent;
 use super::{Fault, Refusal};
-use crate::dialect::json::{self, Json, Member};
+use crate::dialect::json::{self, Json, Member, segments};
 
 /// A JSON text that has been accepted, without what is cut. `None`: nothing changes.
 ///

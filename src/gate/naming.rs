@@ -6,7 +6,7 @@
 //! only a reader without regard to case or outer space (ASP.NET: `User_Id`), or only one that
 //! writes `a.b` for `a[b]`.
 
-use crate::dialect::UnsignedField;
+use crate::dialect::{UnsignedField, json};
 
 /// A field, and how a parameter's name relates to it.
 #[derive(Clone, Copy, Debug)]
@@ -77,15 +77,11 @@ fn read_as(field: &str, name: &str, same: fn(&str, &str) -> bool) -> Option<Reac
             listed = true;
         }
     }));
-    let found = match field.strip_prefix('/') {
-        None => same(field, segments.next()?),
-        // Parts of pointers are escaped (RFC 6901 §4).
-        Some(pointer) => pointer.split('/').all(|part| {
-            segments.next().is_some_and(|own| match part.contains('~') {
-                true => same(&part.replace("~1", "/").replace("~0", "~"), own),
-                false => same(part, own),
-            })
-        }),
+    let found = match field.starts_with('/') {
+        false => same(field, segments.next()?),
+        true => {
+            json::segments(field).all(|part| segments.next().is_some_and(|own| same(&part, own)))
+        }
     };
     let beneath = found && segments.next().is_some();
     match (found, beneath, listed) {

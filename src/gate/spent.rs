@@ -9,11 +9,11 @@
 use http::header;
 
 use super::RequestView;
-use super::content::segments;
 use super::edits::{Edits, Rewritten};
 use super::multipart::Part;
 use super::query::{self, Fate, Parameter};
 use super::source::{self, Found, Places, Shape, text};
+use crate::dialect::json::segments;
 use crate::dialect::{Carrier, Dialect, Source};
 
 /// Every credential that a request carries: one, unless it is ambiguous.

@@ -12,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw::{self, SecretEncoding};
+use crate::dialect::digest::read_hex;
 use crate::dialect::sample;
 use crate::secret::Secret;
 
@@ -260,14 +261,8 @@ fn decode(bytes: &[u8], encoding: SecretEncoding) -> Option<Vec<u8>> {
         SecretEncoding::Raw => Some(bytes.to_vec()),
         SecretEncoding::Base64 => base64(&alphabet::STANDARD),
         SecretEncoding::Base64url => base64(&alphabet::URL_SAFE),
-        SecretEncoding::Hex => hex(bytes),
+        SecretEncoding::Hex => read_hex(bytes),
     }
-}
-
-fn hex(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (pairs, []) = bytes.as_chunks::<2>() else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    pairs.iter().map(|[high, low]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()).collect()
 }
 
 fn name_of(encoding: SecretEncoding) -> &'static str {

@@ -18,18 +18,24 @@ pub struct Signing<'r> {
     pub sources: &'r Option<raw::List<raw::Source>>,
 }
 
-impl<'r> From<&'r raw::Site> for Signing<'r> {
-    fn from(raw: &'r raw::Site) -> Self {
-        Self {
-            audience: &raw.audience,
-            issuer: &raw.issuer,
-            id_claim: &raw.id_claim,
-            require_claims: &raw.require_claims,
-            leeway: &raw.leeway,
-            sources: &raw.sources,
+macro_rules! signing {
+    ($($raw:ident)*) => {$(
+        impl<'r> From<&'r raw::$raw> for Signing<'r> {
+            fn from(raw: &'r raw::$raw) -> Self {
+                Self {
+                    audience: &raw.audience,
+                    issuer: &raw.issuer,
+                    id_claim: &raw.id_claim,
+                    require_claims: &raw.require_claims,
+                    leeway: &raw.leeway,
+                    sources: &raw.sources,
+                }
+            }
         }
-    }
+    )*};
 }
+
+signing! { Site Accept }
 
 /// The dialect with these settings worked in.
 pub fn configured(
@@ -49,19 +55,6 @@ pub fn configured(
             source::sources(compiler, list, &dialect.mechanism, &place.key("sources"));
     }
     dialect
-}
-
-impl<'r> From<&'r raw::Accept> for Signing<'r> {
-    fn from(raw: &'r raw::Accept) -> Self {
-        Self {
-            audience: &raw.audience,
-            issuer: &raw.issuer,
-            id_claim: &raw.id_claim,
-            require_claims: &raw.require_claims,
-            leeway: &raw.leeway,
-            sources: &raw.sources,
-        }
-    }
 }
 
 /// A setting for tokens on a site of hashes would be silently without effect.

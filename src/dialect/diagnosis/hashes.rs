@@ -12,6 +12,7 @@ use super::sentences::{mistaken_secret, not_keyed, swapped, wrong_site};
 use super::token::{STANDARD, URL};
 use super::{Case, Hint, Presented};
 use crate::dialect::digest::Message;
+use crate::dialect::digest::read_hex;
 use crate::dialect::{
     Credential, HashField, HashFunction, HmacRules, MessagePiece, Output, Reason,
 };
@@ -130,7 +131,7 @@ impl Hashed<'_> {
             Some(Code { bytes, slip })
         };
         let upper = proof.bytes().any(|byte| byte.is_ascii_uppercase());
-        let hex = secrets::hex(proof.as_bytes());
+        let hex = read_hex(proof.as_bytes());
         let base64 = || STANDARD.decode(proof).or_else(|_| URL.decode(proof)).ok();
         let padded = proof.len().is_multiple_of(4) && !proof.contains(['-', '_']);
         let codes = match self.rules.output {

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode;
 
 use super::token::{STANDARD, URL};
 use super::{Party, Written};
-use crate::dialect::digest::write_hex;
+use crate::dialect::digest::{read_hex, write_hex};
 use crate::dialect::{Algorithm, HashFunction, Key, sample};
 use crate::secret::Secret;
 
@@ -129,7 +129,7 @@ fn forms(written: &Written) -> Vec<Form> {
         ));
     }
     let decoded = [
-        ("secret_hex", "hex-decodes the secret before it signs", hex(trimmed)),
+        ("secret_hex", "hex-decodes the secret before it signs", read_hex(trimmed)),
         (
             "secret_base64",
             "base64-decodes the secret before it signs",
@@ -148,11 +148,4 @@ fn forms(written: &Written) -> Vec<Form> {
         forms.push(("secret_utf16", "signs with the secret in UTF-16; UTF-8 is needed", wide));
     }
     forms
-}
-
-/// Hexadecimal in either case.
-pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
-    let (pairs, []) = text.as_chunks::<2>() else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    pairs.iter().map(|[high, low]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()).collect()
 }

@@ -14,6 +14,7 @@ use super::secrets::{self, Variant};
 use super::sentences::{mistaken_secret, not_keyed, swapped, wrong_site};
 use super::token::{Token, URL, shown};
 use super::{Case, Hint, Party, Presented, Written};
+use crate::dialect::digest::read_hex;
 use crate::dialect::{Algorithm, JwtRules, Key, KeySelection, Keyring, Reason};
 use crate::secret::Secret;
 
@@ -110,7 +111,7 @@ impl Signature<'_> {
         let keys = self.case.site.keyring.keys();
         // Hexadecimal where bytes are due; as text in the token, or encoded once more.
         let as_text = [Some(written.as_bytes()), Some(signature)].into_iter().flatten();
-        let unhexed: Vec<_> = as_text.filter_map(secrets::hex).collect();
+        let unhexed: Vec<_> = as_text.filter_map(read_hex).collect();
         if keys.iter().any(|key| unhexed.iter().any(|code| key.verifies(message, code))) {
             return Some(vec![Hint::new(
                 "signature_hex",
