@@ -26,10 +26,14 @@ pub struct Proven {
     pub attributes: Option<String>,
     /// `id` of the key that verified.
     pub key: Arc<str>,
+    /// Which key that was, whatever it is called: [`crate::dialect::Key::print`].
+    pub print: u64,
     /// When the proof ends, if it does.
     pub expires: Option<UnixTime>,
     /// When the proof was issued, if it says so.
     pub issued_at: Option<UnixTime>,
+    /// The credential's own id (`jti`), where its dialect lets it be used only once.
+    pub single_use: Option<String>,
     /// Signed values of the dialect's identity fields, by the field's index in
     /// `Dialect::unsigned.fields`: a request field that equals its entry is proven.
     pub fields: Vec<(usize, String)>,

@@ -4,6 +4,7 @@
 
 mod flight;
 mod key_set;
+mod memory;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use crate::gate::route::{Hosts, Routes};
 
 pub use flight::{Flight, Joined};
 pub use key_set::{Fetched, KeySet, KeySets, KeySource, KeysNow};
+pub use memory::{
+    Brought, Live, OnEnd, OnStoreOutage, RedisUrl, Remembrance, Session, StoreSettings,
+};
 
 /// Stands where a site's name would, for requests of no site: no site may have it.
 pub const NO_SITE: &str = "none";
@@ -45,6 +49,8 @@ pub struct Plan {
     pub drain: Drain,
     /// What the access log holds.
     pub log: LogSettings,
+    /// Whether the widget-side verbs under `/.countersign/` are Countersign's own.
+    pub verbs: bool,
     /// What cannot change while running.
     pub process: Process,
     /// What `check` and the start-up log warn about, in sentences that name their site.
@@ -64,6 +70,8 @@ pub struct Process {
     pub health: Option<Address>,
     /// Worker threads; `None` is `auto`.
     pub threads: Option<usize>,
+    /// Where memory is kept.
+    pub store: StoreSettings,
 }
 
 /// The admin listener.
@@ -126,6 +134,8 @@ pub struct Site {
     pub upstream: Upstream,
     /// What every request's headers say of it.
     pub values: SiteValues,
+    /// What it remembers of its visitors.
+    pub remembers: Remembrance,
 }
 
 /// A further dialect of a site, with keys of its own.

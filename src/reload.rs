@@ -223,12 +223,13 @@ fn generation(
 
 /// The keys of the file that would need a restart.
 fn differing(old: &Process, new: &Process) -> Vec<&'static str> {
-    let Process { listeners, admin, health, threads } = old;
+    let Process { listeners, admin, health, threads, store } = old;
     let differs = [
         ("listeners", *listeners != new.listeners),
         ("admin", *admin != new.admin),
         ("health", *health != new.health),
         ("threads", *threads != new.threads),
+        ("store", *store != new.store),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }

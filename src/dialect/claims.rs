@@ -82,17 +82,30 @@ pub(super) fn prove(
     let attributes = attributes(&rules.claims, unsigned, claims, &person.gave)?;
     check_audience(&rules.claims, claims)?;
     check_issuer(&rules.claims, claims)?;
-    times.judge(rules, now)?;
+    let single_use = rules.single_use.then(|| own_id(claims)).transpose()?;
+    times.judge(rules, now).map_err(|rejection| rejection.of(person.id.as_deref()))?;
     Ok(Proven {
         id: person.id.map(Cow::into_owned),
         name: person.name.map(Cow::into_owned),
         email: person.email.map(Cow::into_owned),
         attributes,
         key: key.id().clone(),
+        print: key.print(),
+        single_use,
         expires: times.expires.map(UnixTime::from_secs),
         issued_at: times.issued_at.map(UnixTime::from_secs),
         fields: signed_fields(unsigned, claims),
     })
+}
+
+/// The credential's own id (RFC 7519 §4.1.7), for a dialect that lets it be used only once.
+fn own_id(claims: &Claims<'_>) -> Result<String, Rejection> {
+    let id = claims.get("jti").ok_or_else(|| missing("jti"))?;
+    match id.as_str() {
+        Some("") => Err(invalid("`jti` is empty")),
+        Some(id) => Ok(id.to_owned()),
+        None => Err(wrong_kind("jti", id, "a string")),
+    }
 }
 
 fn check_presence(rules: &ClaimRules, claims: &Claims<'_>) -> Result<(), Rejection> {

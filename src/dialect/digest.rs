@@ -52,7 +52,7 @@ pub(super) fn verify(
         return Err(Rejection::new(Reason::KeyExpired, detail).with_key(key.id()));
     }
     let proven = message.prove(unsigned).map_err(|rejection| rejection.with_key(key.id()))?;
-    Ok(Identity::attest(Proven { key: key.id().clone(), ..proven }))
+    Ok(Identity::attest(Proven { key: key.id().clone(), print: key.print(), ..proven }))
 }
 
 /// The message that is hashed, and the fields that it is made of.

@@ -22,6 +22,7 @@ pub(crate) fn jwt() -> Dialect {
         leeway_exp: 60,
         max_lifetime: None,
         lifetime_without_exp: None,
+        single_use: false,
         min_remaining: 0,
         claims: ClaimRules {
             id: vec![claim("/sub")],

@@ -15,7 +15,7 @@ use aws_lc_rs::signature::{
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::DecodingKey;
-use sha2::{Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::pem::{self, KeyType};
 use super::{Algorithm, HashFunction};
@@ -35,6 +35,7 @@ pub struct Key {
     algorithm: Algorithm,
     not_before: Option<UnixTime>,
     not_after: Option<UnixTime>,
+    print: u64,
     material: Material,
 }
 
@@ -152,7 +153,7 @@ impl Key {
         }
         let macs =
             Macs { sha256: absorb(secret)?, sha384: absorb(secret)?, sha512: absorb(secret)? };
-        Ok(Self::of(id, algorithm, Material::Secret(Box::new(macs))))
+        Ok(Self::of(id, algorithm, secret.expose(), Material::Secret(Box::new(macs))))
     }
 
     /// A public key in PEM (SPKI, PKCS#1 or X.509 certificate); `algorithm` pins it,
@@ -209,11 +210,12 @@ impl Key {
                 DecodingKey::from_ed_der(bytes)
             }
         };
-        Ok(Self::of(id, algorithm, Material::Public(key)))
+        Ok(Self::of(id, algorithm, bytes, Material::Public(key)))
     }
 
-    fn of(id: &str, algorithm: Algorithm, material: Material) -> Self {
-        Self { id: id.into(), algorithm, not_before: None, not_after: None, material }
+    fn of(id: &str, algorithm: Algorithm, bytes: &[u8], material: Material) -> Self {
+        let print = print(id, algorithm, bytes);
+        Self { id: id.into(), algorithm, not_before: None, not_after: None, print, material }
     }
 
     /// Limits the key to a window: valid from `not_before` (inclusive) to `not_after` (exclusive).
@@ -224,6 +226,13 @@ impl Key {
     /// Its id.
     pub fn id(&self) -> &Arc<str> {
         &self.id
+    }
+
+    /// Tells it from every other key, also from another one of the same id: what was proven
+    /// by a key rests on it for as long as a site has a key of this print. It says no more
+    /// of a secret than any token that was signed with it.
+    pub fn print(&self) -> u64 {
+        self.print
     }
 
     /// The one algorithm it verifies.
@@ -335,6 +344,17 @@ fn check_rsa_size(key: &aws_lc_rs::rsa::PublicKey) -> Result<(), KeyError> {
         2048..=8192 => Ok(()),
         bits => Err(KeyError(format!("the RSA key has {bits} bits; 2048 to 8192 are supported"))),
     }
+}
+
+/// A digest of id, algorithm and key, cut short.
+fn print(id: &str, algorithm: Algorithm, bytes: &[u8]) -> u64 {
+    let mut hash = Sha256::new();
+    for part in [b"countersign key print", id.as_bytes(), algorithm.name().as_bytes(), bytes] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    digest.iter().take(8).fold(0, |print, byte| print << 8 | u64::from(*byte))
 }
 
 impl std::fmt::Debug for Key {

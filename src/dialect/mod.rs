@@ -110,6 +110,8 @@ pub struct JwtRules {
     pub lifetime_without_exp: Option<u64>,
     /// Least time that must be left when presented.
     pub min_remaining: u64,
+    /// A token serves once: it needs a `jti`, and a repeat is `replayed`.
+    pub single_use: bool,
     /// Which claims mean what.
     pub claims: ClaimRules,
 }

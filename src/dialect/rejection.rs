@@ -71,12 +71,21 @@ pub struct Rejection {
     pub detail: Cow<'static, str>,
     /// The configured key that the credential fits or names, where that is known.
     pub key: Option<Arc<str>>,
+    /// Whose credential it was, where the signature holds and only its time has passed or
+    /// not come: a ban is judged all the same.
+    pub holder: Option<Box<str>>,
 }
 
 impl Rejection {
     /// A rejection with its sentence.
     pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, detail: detail.into(), key: None }
+        Self { reason, detail: detail.into(), key: None, holder: None }
+    }
+
+    /// Names whose credential it was.
+    pub fn of(mut self, holder: Option<&str>) -> Self {
+        self.holder = holder.map(Into::into);
+        self
     }
 
     /// Names the configured key concerned.

@@ -88,6 +88,7 @@ pub fn token_dialect() -> Dialect {
             leeway_exp: 0,
             max_lifetime: None,
             lifetime_without_exp: None,
+            single_use: false,
             min_remaining: 0,
             warn_bytes: None,
             claims: ClaimRules::default(),
@@ -208,6 +209,7 @@ impl PlanBuilder {
                 targets: vec![UpstreamTarget::Tcp { host: "127.0.0.1".into(), port: 3000 }],
                 host: None,
             },
+            remembers: Default::default(),
         };
         Plan {
             generation: 1,
@@ -222,7 +224,14 @@ impl PlanBuilder {
             timeouts: Timeouts::default(),
             drain: Drain::default(),
             log: LogSettings::default(),
-            process: Process { listeners: Vec::new(), admin: None, health: None, threads: None },
+            verbs: true,
+            process: Process {
+                listeners: Vec::new(),
+                admin: None,
+                health: None,
+                threads: None,
+                store: Default::default(),
+            },
             warnings: Vec::new(),
             watched: Vec::new(),
         }

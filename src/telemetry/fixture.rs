@@ -30,6 +30,7 @@ pub(crate) fn plan(sites: Vec<Site>) -> Plan {
         timeouts: Default::default(),
         drain: Default::default(),
         log: Default::default(),
+        verbs: true,
         process: Process {
             listeners: vec![Address::Tcp(([127, 0, 0, 1], 8080).into())],
             admin: Some(Admin {
@@ -38,6 +39,7 @@ pub(crate) fn plan(sites: Vec<Site>) -> Plan {
             }),
             health: None,
             threads: None,
+            store: Default::default(),
         },
         warnings: Vec::new(),
         watched: Vec::new(),
@@ -63,6 +65,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
             targets: vec![UpstreamTarget::Tcp { host: "127.0.0.1".into(), port: 3000 }],
             host: None,
         },
+        remembers: Default::default(),
     }
 }
 
@@ -100,6 +103,7 @@ pub(crate) fn jwt() -> Dialect {
             leeway_exp: 60,
             max_lifetime: None,
             lifetime_without_exp: None,
+            single_use: false,
             min_remaining: 0,
             warn_bytes: None,
             claims: ClaimRules { audience: AudienceRule::Aud, ..ClaimRules::default() },

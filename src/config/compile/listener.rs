@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::{Compiler, secret};
 use crate::config::place::Place;
 use crate::config::raw;
-use crate::plan::{Address, Admin, Process};
+use crate::plan::{Address, Admin, Process, StoreSettings};
 
 const ADDRESS: &str = "IP address and port, such as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080";
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
@@ -42,7 +42,7 @@ pub fn process(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) -> Option<Pro
     });
     let threads = raw.threads.and_then(|threads| threads.0);
     let sound = compiler.report.count() == before;
-    sound.then_some(Process { listeners, admin, health, threads })
+    sound.then_some(Process { listeners, admin, health, threads, store: StoreSettings::default() })
 }
 
 /// Where probes are answered: the health listener if there is one, else the admin listener.

@@ -165,6 +165,7 @@ pub fn plan(
         timeouts,
         drain,
         log,
+        verbs: true,
         process: process?,
         warnings: std::mem::take(&mut report.warnings),
         watched,

@@ -14,7 +14,7 @@ use crate::dialect::{
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
-use crate::plan::{Address, KeySets, NO_SITE, Settings, Site};
+use crate::plan::{Address, KeySets, NO_SITE, Remembrance, Settings, Site};
 
 /// What a site cannot know of itself.
 pub struct Surroundings<'p> {
@@ -105,6 +105,7 @@ pub fn site(
         settings,
         routes,
         upstream: upstream?,
+        remembers: Remembrance::default(),
     })
 }
 
