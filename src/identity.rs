@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::clock::UnixTime;
 use crate::dialect::Reason;
 
-/// What a credential proved. Born only in [`Identity::attest`], which only `dialect` calls.
+/// What a credential proved. Born only in [`Identity::attest`], which only `dialect` calls,
+/// and remembered as it was by `store` alone ([`Identity::recall`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     proven: Proven,
@@ -45,6 +46,14 @@ impl Identity {
     /// Only `dialect` may call this (held by `tests/tidy.rs`), and only after the
     /// signature and every claim have been checked.
     pub(crate) fn attest(proven: Proven) -> Self {
+        Self { proven }
+    }
+
+    /// Brings back what was attested before and has been remembered since.
+    ///
+    /// Only `store` may call this (held by `tests/tidy.rs`), with what it was given as an
+    /// [`Identity`].
+    pub(crate) fn recall(proven: Proven) -> Self {
         Self { proven }
     }
 }

@@ -20,5 +20,6 @@ pub mod refusal;
 pub mod reload;
 pub mod secret;
 pub mod server;
+pub mod store;
 pub mod telemetry;
 pub mod upstream;

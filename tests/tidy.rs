@@ -137,6 +137,12 @@ fn an_identity_is_born_only_in_a_dialect() {
 }
 
 #[test]
+fn an_identity_is_brought_back_only_by_the_store() {
+    let keeper = |path: &str| path.starts_with("src/store/") || path == "src/identity.rs";
+    only(&["recall"], &keeper, &[], "only what was attested before is an identity");
+}
+
+#[test]
 fn only_the_contract_names_the_headers_it_writes() {
     // `countersign-request-id` is on answers too.
     let contract = |path: &str| path == "src/gate/contract.rs";

@@ -241,7 +241,8 @@ pub(crate) mod tests {
         let readiness = Arc::new(Readiness::default());
         readiness.set_bound(true);
         let current = Current::new(Box::new(loader), plan, metrics.clone());
-        Arc::new(AdminState::new(current, metrics, readiness))
+        let store = Arc::new(crate::store::volatile::open().unwrap());
+        Arc::new(AdminState::new(current, metrics, readiness, store))
     }
 
     /// A ready instance with two sites, `acme` and `uchat`.

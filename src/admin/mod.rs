@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use self::answer::Asked;
 use crate::refusal::Reply;
 use crate::reload::Current;
+use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub use ready::Readiness;
@@ -39,12 +40,24 @@ pub struct AdminState {
     current: Arc<Current>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    store: Arc<Store>,
 }
 
 impl AdminState {
-    /// The plan in force, what `/metrics` shows, and what `/readyz` depends on.
-    pub fn new(current: Arc<Current>, metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Self {
-        Self { current, metrics, readiness }
+    /// The plan in force, what `/metrics` shows, what `/readyz` depends on, and what is
+    /// remembered.
+    pub fn new(
+        current: Arc<Current>,
+        metrics: Arc<Metrics>,
+        readiness: Arc<Readiness>,
+        store: Arc<Store>,
+    ) -> Self {
+        Self { current, metrics, readiness, store }
+    }
+
+    /// What is remembered.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 }
 

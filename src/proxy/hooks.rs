@@ -32,6 +32,7 @@ use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract
 use crate::jwks;
 use crate::refusal::Reply;
 use crate::reload::Current;
+use crate::store::Store;
 use crate::telemetry::UpstreamError;
 use crate::upstream::{Endpoint, Upstreams};
 
@@ -54,15 +55,26 @@ struct Shared {
     current: Arc<Current>,
     upstreams: Upstreams,
     drain: Arc<Drain>,
+    store: Arc<Store>,
     untrusted_warned: Mutex<Option<Instant>>,
 }
 
 impl Gate {
     /// Hooks that judge by `current`, forward to `upstreams`, and tell clients to leave
-    /// once `drain` has begun.
-    pub fn new(current: Arc<Current>, upstreams: Upstreams, drain: Arc<Drain>) -> Self {
+    /// once `drain` has begun. What visitors bring about is remembered in `store`.
+    pub fn new(
+        current: Arc<Current>,
+        upstreams: Upstreams,
+        drain: Arc<Drain>,
+        store: Arc<Store>,
+    ) -> Self {
         let untrusted_warned = Mutex::new(None);
-        Self { shared: Arc::new(Shared { current, upstreams, drain, untrusted_warned }) }
+        Self { shared: Arc::new(Shared { current, upstreams, drain, store, untrusted_warned }) }
+    }
+
+    /// What is remembered.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.shared.store
     }
 
     /// The configuration in force.

@@ -5,6 +5,7 @@ mod chunks;
 pub mod front;
 mod keys;
 pub mod listen;
+mod memory;
 mod signals;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::reload::{self, Current, Loader, Trigger};
 use crate::server::front::Front;
 use crate::server::listen::{Accepted, BindError, Bound};
 use crate::server::signals::Signals;
+use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
 
@@ -69,8 +71,12 @@ pub fn serve(
         .map_err(|error| StartError::Setup(error.to_string()))?;
     metrics.follow_dropped_lines(dropped_log_lines);
     let settings = plan.drain;
+    let store = runtime
+        .block_on(store::open(&plan.process.store))
+        .map_err(|error| StartError::Setup(error.to_string()))?;
     let current = Current::new(loader, plan, metrics.clone());
-    let clean = runtime.block_on(run(sockets, current, metrics, threads, runtime.handle().clone()));
+    let handle = runtime.handle().clone();
+    let clean = runtime.block_on(run(sockets, current, metrics, store, threads, handle));
     end(runtime, clean, settings.timeout);
     Ok(())
 }
@@ -92,16 +98,23 @@ async fn run(
     sockets: Sockets,
     current: Arc<Current>,
     metrics: Arc<Metrics>,
+    store: Arc<Store>,
     threads: usize,
     runtime: tokio::runtime::Handle,
 ) -> bool {
     let mut signals = Signals::listen();
     let upstreams = Upstreams::new(runtime);
     upstreams.adopt(&current.load().plan);
+    store.memory().prepare(&current.load().plan);
     let drain = Drain::new();
     let readiness = Arc::new(Readiness::default());
-    let state = Arc::new(AdminState::new(current.clone(), metrics.clone(), readiness.clone()));
-    let gate = Gate::new(current.clone(), upstreams.clone(), drain.clone());
+    let state = Arc::new(AdminState::new(
+        current.clone(),
+        metrics.clone(),
+        readiness.clone(),
+        store.clone(),
+    ));
+    let gate = Gate::new(current.clone(), upstreams.clone(), drain.clone(), store.clone());
     let front = Arc::new(Front { proxy: Proxy::application(gate.clone(), threads), gate });
 
     // Probes first: an orchestrator that asks early gets a truthful "not yet".
@@ -123,6 +136,7 @@ async fn run(
     let stop_watching = drain.pingora();
     tokio::spawn(reload::watch(current.clone(), stop_watching));
     tokio::spawn(keep_readiness(current.clone(), upstreams, readiness.clone(), drain.clone()));
+    tokio::spawn(memory::keep(current.clone(), store, drain.clone()));
     tokio::spawn(keys::keep(current.clone(), readiness.clone(), drain.clone()));
     let quick = signals.until_asked_to_stop(|| reload_quietly(&current)).await;
     readiness.set_draining(true);

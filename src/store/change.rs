@@ -1,0 +1,223 @@
+//! What is remembered, one [`Change`] at a time: the unit of every write, of what is kept on
+//! disk and of what replicas tell each other. Applying one twice changes nothing more.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+use crate::clock::UnixTime;
+use crate::dialect::Dialect;
+use crate::identity::{Identity, Proven};
+
+/// One change to what a site remembers. `site` is its name; `id` an identity of that site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// An identity is banned, or its ban is altered.
+    Ban {
+        /// Whose it is.
+        site: Arc<str>,
+        /// Who.
+        id: Arc<str>,
+        /// For how long and why.
+        ban: Ban,
+    },
+    /// A ban is lifted. Sessions that it ended stay ended.
+    Unban {
+        /// Whose it was.
+        site: Arc<str>,
+        /// Who.
+        id: Arc<str>,
+        /// When.
+        at: UnixTime,
+    },
+    /// An identity is logged out everywhere: what was issued or bound until `at` is revoked.
+    Logout {
+        /// Where.
+        site: Arc<str>,
+        /// Who.
+        id: Arc<str>,
+        /// When.
+        at: UnixTime,
+    },
+    /// This very credential is refused for a while.
+    Hold {
+        /// Where.
+        site: Arc<str>,
+        /// Of the credential.
+        credential: Digest,
+        /// Until when.
+        until: UnixTime,
+    },
+    /// A credential that serves once was used.
+    Use {
+        /// Where.
+        site: Arc<str>,
+        /// Of its own id.
+        credential: Digest,
+        /// When first.
+        at: UnixTime,
+        /// Until when that matters.
+        until: UnixTime,
+    },
+    /// A backend's session now stands for an identity.
+    Bind {
+        /// Where.
+        site: Arc<str>,
+        /// Of the session's token.
+        session: Digest,
+        /// What it stands for.
+        binding: Arc<Binding>,
+    },
+    /// A session stands for nobody any more, and what carries it is refused.
+    End {
+        /// Where.
+        site: Arc<str>,
+        /// Of the session's token.
+        session: Digest,
+        /// When.
+        at: UnixTime,
+    },
+    /// All about a visitor is forgotten but bans and logouts.
+    Forget {
+        /// Where.
+        site: Arc<str>,
+        /// Who.
+        id: Arc<str>,
+        /// When.
+        at: UnixTime,
+    },
+}
+
+impl Change {
+    /// The site's name.
+    pub fn site(&self) -> &Arc<str> {
+        match self {
+            Self::Ban { site, .. }
+            | Self::Unban { site, .. }
+            | Self::Logout { site, .. }
+            | Self::Hold { site, .. }
+            | Self::Use { site, .. }
+            | Self::Bind { site, .. }
+            | Self::End { site, .. }
+            | Self::Forget { site, .. } => site,
+        }
+    }
+}
+
+/// A ban.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Why, for whoever reads the list; the visitor is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: UnixTime,
+    /// Until when; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixTime>,
+}
+
+impl Ban {
+    /// Whether it is in force.
+    pub fn holds(&self, now: UnixTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// What a session stands for, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    person: Person,
+    /// Name of the dialect that proved it.
+    pub dialect: Arc<str>,
+    /// When it was last proven.
+    pub bound: UnixTime,
+    /// When it ends by itself.
+    pub until: UnixTime,
+    /// When it was ended, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<UnixTime>,
+}
+
+/// An identity, as it is kept: its fields by name, because their places in a dialect change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Person {
+    id: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attributes: Option<String>,
+    key: Arc<str>,
+    print: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issued_at: Option<UnixTime>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<(String, String)>,
+}
+
+impl Binding {
+    /// Remembers an identity that `dialect` has proven just now; none if it has no id.
+    pub fn of(
+        identity: &Identity,
+        dialect: &Dialect,
+        now: UnixTime,
+        until: UnixTime,
+    ) -> Option<Self> {
+        let named = |(index, value): &(usize, String)| {
+            let field = dialect.unsigned.fields.get(*index)?;
+            Some((field.name.clone(), value.clone()))
+        };
+        let person = Person {
+            id: identity.id.as_deref()?.into(),
+            name: identity.name.clone(),
+            email: identity.email.clone(),
+            attributes: identity.attributes.clone(),
+            key: identity.key.clone(),
+            print: identity.print,
+            issued_at: identity.issued_at,
+            fields: identity.fields.iter().filter_map(named).collect(),
+        };
+        let dialect = dialect.name.clone();
+        Some(Self { person, dialect, bound: now, until, ended: None })
+    }
+
+    /// The same, ended.
+    pub(super) fn ended(&self, at: UnixTime) -> Self {
+        Self { ended: Some(at), ..self.clone() }
+    }
+
+    /// Whose session it is.
+    pub fn id(&self) -> &Arc<str> {
+        &self.person.id
+    }
+
+    /// [`crate::dialect::Key::print`] of the key that proved it.
+    pub fn print(&self) -> u64 {
+        self.person.print
+    }
+
+    /// The identity, as it was proven; the proof now ends with the session.
+    pub fn identity(&self, dialect: &Dialect) -> Identity {
+        let person = &self.person;
+        let fields = &dialect.unsigned.fields;
+        let placed = |(name, value): &(String, String)| {
+            Some((fields.iter().position(|field| field.name == *name)?, value.clone()))
+        };
+        Identity::recall(Proven {
+            id: Some(person.id.as_ref().to_owned()),
+            name: person.name.clone(),
+            email: person.email.clone(),
+            attributes: person.attributes.clone(),
+            key: person.key.clone(),
+            print: person.print,
+            expires: Some(self.until),
+            issued_at: person.issued_at,
+            single_use: None,
+            fields: person.fields.iter().filter_map(placed).collect(),
+        })
+    }
+}

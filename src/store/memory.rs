@@ -1,0 +1,330 @@
+//! What requests read: everything that is remembered, in this process's memory.
+//!
+//! A look-up takes a lock of one shard for as long as the look-up lasts, and nothing here
+//! waits. Every change comes in through [`Memory::apply`], whoever made it, and whoever
+//! must act on it hears of it there.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::change::{Ban, Binding, Change};
+use super::digest::{Digest, DigestKey, Purpose};
+use super::sessions::{Limits, Sessions};
+use super::shards::Shards;
+use crate::clock::UnixTime;
+use crate::plan::Plan;
+use crate::secret::Secret;
+
+/// Credentials of one identity that are known by their digests, for a logout.
+const SEEN: usize = 32;
+/// How long a logout is remembered: longer than any session or credential should live.
+const LOGOUTS_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+type Sites = HashMap<Arc<str>, Arc<SiteMemory>>;
+type Listener = Box<dyn Fn(&Change) + Send + Sync>;
+
+/// Everything that is remembered.
+pub struct Memory {
+    key: DigestKey,
+    sites: ArcSwap<Sites>,
+    /// Held while a site is added.
+    adding: Mutex<()>,
+    current: AtomicBool,
+    listener: OnceLock<Listener>,
+}
+
+impl Memory {
+    /// An empty memory whose digests have this key.
+    pub fn new(key: &Secret) -> Self {
+        Self {
+            key: DigestKey::new(key),
+            sites: ArcSwap::default(),
+            adding: Mutex::default(),
+            current: AtomicBool::new(true),
+            listener: OnceLock::new(),
+        }
+    }
+
+    /// The digest of a credential, a session's token or a credential's own id.
+    pub fn digest(&self, purpose: Purpose, value: &str) -> Digest {
+        self.key.digest(purpose, value)
+    }
+
+    /// What is remembered of a site's visitors.
+    pub fn site(&self, name: &str) -> Option<Arc<SiteMemory>> {
+        self.sites.load().get(name).cloned()
+    }
+
+    /// Makes room for the sites of a Plan and takes over their limits.
+    pub fn prepare(&self, plan: &Plan) {
+        for site in &plan.sites {
+            let limits = site
+                .remembers
+                .session
+                .as_deref()
+                .map(|session| Limits { all: session.max, of_one: session.max_per_identity });
+            self.site_or_new(&site.name).sessions.limit(limits.unwrap_or_default());
+        }
+    }
+
+    /// Whether memory is known to be up to date; with a shared store that cannot be reached
+    /// it may not be.
+    pub fn is_current(&self) -> bool {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it is.
+    pub fn set_current(&self, current: bool) {
+        self.current.store(current, Ordering::Relaxed);
+    }
+
+    /// Has every change told to whoever must act on it; the first listener stays.
+    pub fn listen(&self, listener: Listener) {
+        let _ = self.listener.set(listener);
+    }
+
+    /// Makes a change. The same one again, or an older one, changes nothing.
+    pub fn apply(&self, change: &Change) {
+        self.site_or_new(change.site()).apply(change);
+        if let Some(listener) = self.listener.get() {
+            listener(change);
+        }
+    }
+
+    /// Forgets what has come to its end.
+    pub fn purge(&self, now: UnixTime) {
+        for site in self.sites.load().values() {
+            site.purge(now);
+        }
+    }
+
+    /// Every change that would make an empty memory into this one.
+    pub fn each_change(&self, mut tell: impl FnMut(Change)) {
+        for (name, site) in &**self.sites.load() {
+            site.each_change(name, &mut tell);
+        }
+    }
+
+    fn site_or_new(&self, name: &Arc<str>) -> Arc<SiteMemory> {
+        if let Some(site) = self.site(name) {
+            return site;
+        }
+        let _adding = self.adding.lock();
+        if let Some(site) = self.site(name) {
+            return site;
+        }
+        let site = Arc::<SiteMemory>::default();
+        let mut sites = Sites::clone(&self.sites.load());
+        sites.insert(name.clone(), site.clone());
+        self.sites.store(Arc::new(sites));
+        site
+    }
+}
+
+/// What is remembered of one site's visitors.
+#[derive(Default)]
+pub struct SiteMemory {
+    marks: Shards<Arc<str>, Marks>,
+    sessions: Sessions,
+    held: Shards<Digest, UnixTime>,
+    used: Shards<Digest, Used>,
+}
+
+/// What is remembered of an identity.
+#[derive(Default)]
+struct Marks {
+    ban: Option<Ban>,
+    /// What was issued or bound until then is revoked.
+    logout: Option<UnixTime>,
+    /// What was bound until then is revoked.
+    ended: Option<UnixTime>,
+    /// Credentials that do not say when they were issued.
+    seen: Vec<Digest>,
+}
+
+/// Where an identity stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// It is banned.
+    pub banned: bool,
+    /// Credentials issued until then are revoked.
+    pub logout: Option<UnixTime>,
+    /// Sessions bound until then are revoked.
+    pub ended: Option<UnixTime>,
+}
+
+#[derive(Clone, Copy)]
+struct Used {
+    at: UnixTime,
+    until: UnixTime,
+}
+
+impl SiteMemory {
+    /// Where an identity stands.
+    pub fn mark(&self, id: &str, now: UnixTime) -> Mark {
+        let of = |marks: &Marks| Mark {
+            banned: marks.ban.as_ref().is_some_and(|ban| ban.holds(now)),
+            logout: marks.logout,
+            ended: marks.ended.max(marks.logout),
+        };
+        self.marks.read(id, of).unwrap_or_default()
+    }
+
+    /// Whether there is a credential that is refused for itself, so that its digest is worth
+    /// computing.
+    pub fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whether this very credential is refused.
+    pub fn is_held(&self, credential: &Digest, now: UnixTime) -> bool {
+        self.held.read(credential, |until| now < *until).unwrap_or_default()
+    }
+
+    /// What a session stands or stood for. A session that is over by itself is remembered
+    /// only while its identity is banned.
+    pub fn session(&self, session: &Digest) -> Option<Arc<Binding>> {
+        self.sessions.get(session)
+    }
+
+    /// Uses a credential that serves once; says when it was first used.
+    pub fn use_once(&self, credential: Digest, now: UnixTime, until: UnixTime) -> UnixTime {
+        let first = |map: &mut HashMap<_, Used, _>| {
+            let used = map.entry(credential).or_insert(Used { at: now, until });
+            used.at
+        };
+        self.used.write(&credential, first).unwrap_or(now)
+    }
+
+    /// Remembers a credential that does not say when it was issued.
+    pub fn saw(&self, id: &str, credential: Digest) {
+        let known = |marks: &Marks| marks.seen.last() == Some(&credential);
+        if self.marks.read(id, known) == Some(true) {
+            return;
+        }
+        self.mark_of(id, |marks| {
+            marks.seen.retain(|seen| *seen != credential);
+            marks.seen.push(credential);
+            let over = marks.seen.len().saturating_sub(SEEN);
+            marks.seen.drain(..over);
+        });
+    }
+
+    /// The credentials that were seen of an identity and do not say when they were issued.
+    pub fn seen(&self, id: &str) -> Vec<Digest> {
+        self.marks.read(id, |marks| marks.seen.clone()).unwrap_or_default()
+    }
+
+    /// The ban of an identity that is in force.
+    pub fn ban(&self, id: &str, now: UnixTime) -> Option<Ban> {
+        self.marks.read(id, |marks| marks.ban.clone().filter(|ban| ban.holds(now)))?
+    }
+
+    /// Every ban in force, by identity.
+    pub fn bans(&self, now: UnixTime) -> Vec<(Arc<str>, Ban)> {
+        let mut bans = Vec::new();
+        self.marks.each(|id, marks| {
+            bans.extend(
+                marks.ban.clone().filter(|ban| ban.holds(now)).map(|ban| (id.clone(), ban)),
+            );
+        });
+        bans.sort_by(|(one, _), (other, _)| one.cmp(other));
+        bans
+    }
+
+    /// The sessions of an identity, by their digests.
+    pub fn sessions_of(&self, id: &str) -> Vec<(Digest, Arc<Binding>)> {
+        self.sessions.of(id)
+    }
+
+    /// How many bans (also lapsed ones not yet purged) and sessions are remembered.
+    pub fn len(&self) -> (usize, usize) {
+        (self.marks.len(), self.sessions.len())
+    }
+
+    fn apply(&self, change: &Change) {
+        match change {
+            Change::Ban { id, ban, .. } => self.mark_of(id, |marks| {
+                marks.ended = marks.ended.max(Some(ban.since));
+                marks.ban = Some(ban.clone());
+            }),
+            Change::Unban { id, .. } => self.mark_of(id, |marks| marks.ban = None),
+            Change::Logout { id, at, .. } => self.mark_of(id, |marks| {
+                marks.logout = marks.logout.max(Some(*at));
+            }),
+            Change::Hold { credential, until, .. } => {
+                self.held.write(credential, |map| {
+                    let held = map.entry(*credential).or_insert(*until);
+                    *held = (*held).max(*until);
+                });
+            }
+            Change::Use { credential, at, until, .. } => {
+                self.used.write(credential, |map| {
+                    let used = map.entry(*credential).or_insert(Used { at: *at, until: *until });
+                    used.at = used.at.min(*at);
+                });
+            }
+            Change::Bind { session, binding, .. } => self.sessions.bind(*session, binding),
+            Change::End { session, at, .. } => self.sessions.end(session, *at),
+            Change::Forget { id, at, .. } => {
+                self.sessions.forget(id, *at);
+                self.marks.write(&**id, |map| map.get_mut(&**id).map(|marks| marks.seen.clear()));
+            }
+        }
+    }
+
+    fn mark_of(&self, id: &str, change: impl FnOnce(&mut Marks)) {
+        self.marks.write(id, |map| match map.get_mut(id) {
+            Some(marks) => change(marks),
+            None => change(map.entry(id.into()).or_default()),
+        });
+    }
+
+    fn purge(&self, now: UnixTime) {
+        self.held.retain(|_, until| now < *until);
+        self.used.retain(|_, used| now < used.until);
+        self.sessions.purge(now, |id| self.mark(id, now).banned);
+        self.marks.retain(|id, marks| {
+            marks.ban = marks.ban.take().filter(|ban| ban.holds(now));
+            let fresh = |at: Option<UnixTime>| at.is_some_and(|at| now.since(at) < LOGOUTS_KEPT);
+            marks.ban.is_some()
+                || fresh(marks.logout)
+                || fresh(marks.ended)
+                || !marks.seen.is_empty() && self.sessions.has(id)
+        });
+    }
+
+    fn each_change(&self, site: &Arc<str>, tell: &mut impl FnMut(Change)) {
+        let site = || site.clone();
+        self.marks.each(|id, marks| {
+            let id = || id.clone();
+            match (&marks.ban, marks.ended) {
+                (Some(ban), _) => tell(Change::Ban { site: site(), id: id(), ban: ban.clone() }),
+                // A lifted ban still ends what was bound before it.
+                (None, Some(since)) => {
+                    let ban = Ban { reason: None, since, until: Some(since) };
+                    tell(Change::Ban { site: site(), id: id(), ban });
+                }
+                (None, None) => {}
+            }
+            if let Some(at) = marks.logout {
+                tell(Change::Logout { site: site(), id: id(), at });
+            }
+        });
+        self.held.each(|credential, until| {
+            tell(Change::Hold { site: site(), credential: *credential, until: *until });
+        });
+        self.used.each(|credential, Used { at, until }| {
+            let (at, until) = (*at, *until);
+            tell(Change::Use { site: site(), credential: *credential, at, until });
+        });
+        self.sessions.each(|session, binding| {
+            tell(Change::Bind { site: site(), session: *session, binding: binding.clone() });
+        });
+    }
+}

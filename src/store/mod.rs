@@ -1,0 +1,123 @@
+//! What Countersign remembers: bans, logouts, single uses and sessions.
+//!
+//! Requests read [`Memory`] and nothing else. A [`Keeper`] makes changes last: nowhere
+//! ([`volatile`]), in a file, or in a Redis that all replicas share. There are two ways to
+//! change something:
+//!
+//! - [`Store::write`], for whoever must know that it will last (the admin API): it answers
+//!   once the change is durable and in force, or changes nothing.
+//! - [`Store::note`], for what requests bring about: in force at once, kept in the
+//!   background.
+
+mod change;
+mod digest;
+mod memory;
+mod open;
+mod sessions;
+mod shards;
+pub mod volatile;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use change::{Ban, Binding, Change};
+pub use digest::{Digest, DigestKey, Purpose};
+pub use memory::{Mark, Memory, SiteMemory};
+pub use open::{OpenError, open};
+
+/// Makes changes last.
+#[async_trait]
+pub trait Keeper: Send + Sync + 'static {
+    /// Makes a change durable and applies it to [`Memory`], in the order in which changes
+    /// became durable; returns when both have happened.
+    ///
+    /// # Errors
+    /// It could not be made durable, and was not applied.
+    async fn write(&self, change: Change) -> Result<(), Outage>;
+
+    /// Keeps a change that memory has already. Never waits; what cannot be kept is counted.
+    fn note(&self, change: Change);
+
+    /// Looks for a session that another replica may have bound, for as long as a request
+    /// can wait, and applies it to memory if it is there. Says whether it was.
+    async fn find_session(&self, _site: &Arc<str>, _session: Digest) -> bool {
+        false
+    }
+
+    /// Whether there are replicas, so that [`Keeper::find_session`] is worth asking.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// How it is.
+    fn state(&self) -> State;
+}
+
+/// How a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Its kind: `memory`, `embedded` or `redis`.
+    pub kind: &'static str,
+    /// Changes can be made durable now.
+    pub up: bool,
+    /// Memory has held all that was kept, at least once since the start.
+    pub synced: bool,
+    /// One sentence for an operator.
+    pub detail: String,
+}
+
+/// A change could not be made durable: why, in a sentence for an operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Outage(pub String);
+
+/// What is remembered, and who makes it last.
+pub struct Store {
+    memory: Arc<Memory>,
+    keeper: Box<dyn Keeper>,
+}
+
+impl Store {
+    /// A store out of its parts; `keeper` applies its changes to this `memory`.
+    pub fn new(memory: Arc<Memory>, keeper: Box<dyn Keeper>) -> Self {
+        Self { memory, keeper }
+    }
+
+    /// What requests read.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Makes a change that lasts.
+    ///
+    /// # Errors
+    /// It could not be made durable: nothing has changed.
+    pub async fn write(&self, change: Change) -> Result<(), Outage> {
+        self.keeper.write(change).await
+    }
+
+    /// Makes a change at once, and has it kept in the background.
+    pub fn note(&self, change: Change) {
+        self.memory.apply(&change);
+        self.keeper.note(change);
+    }
+
+    /// Looks for a session that memory does not know; says whether it does now.
+    pub async fn find_session(&self, site: &Arc<str>, session: Digest) -> bool {
+        self.keeper.find_session(site, session).await
+    }
+
+    /// Whether other replicas share it.
+    pub fn is_shared(&self) -> bool {
+        self.keeper.is_shared()
+    }
+
+    /// How it is.
+    pub fn state(&self) -> State {
+        self.keeper.state()
+    }
+}
+
+#[cfg(test)]
+mod tests;
