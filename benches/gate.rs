@@ -28,6 +28,7 @@ use countersign::gate::{Body, Outcome, Peer, RequestView};
 use countersign::identity::Standing;
 use countersign::judge::judge;
 use countersign::plan::Plan;
+use countersign::store::{Store, volatile};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -36,6 +37,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef";
 /// One site with one key, and what proves a visitor to it.
 struct Scene {
     plan: Plan,
+    store: Store,
     algorithm: Algorithm,
     credential: String,
     subject: Subject,
@@ -79,7 +81,9 @@ impl Scene {
             private_pem: private.as_ref().map(|pem| pem.expose()),
         };
         let signed = sign(&site.dialect, signing, &subject, UnixTime::now(), None).unwrap();
-        Self { algorithm, credential: signed.credential, subject, plan }
+        let store = volatile::open().unwrap();
+        store.memory().prepare(&plan);
+        Self { algorithm, credential: signed.credential, subject, plan, store }
     }
 
     fn credential(&self) -> Credential<'_> {
@@ -134,7 +138,7 @@ impl Scene {
             request_id: "01a1fe137ade776aa788534d27a89764",
             body: Body::Unseen,
         };
-        match judge(&self.plan, &request, now).verdict.outcome {
+        match judge(&self.plan, self.store.memory(), &request, now).verdict.outcome {
             Outcome::Forward(forward) => {
                 matches!(forward.visitor.standing, Standing::Verified(_))
             }

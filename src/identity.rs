@@ -7,7 +7,7 @@ use crate::clock::UnixTime;
 use crate::dialect::Reason;
 
 /// What a credential proved. Born only in [`Identity::attest`], which only `dialect` calls,
-/// and remembered as it was by `store` alone ([`Identity::recall`]).
+/// and remembered as it was by `store` alone ([`Identity::remembered`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     proven: Proven,
@@ -53,7 +53,7 @@ impl Identity {
     ///
     /// Only `store` may call this (held by `tests/tidy.rs`), with what it was given as an
     /// [`Identity`].
-    pub(crate) fn recall(proven: Proven) -> Self {
+    pub(crate) fn remembered(proven: Proven) -> Self {
         Self { proven }
     }
 }

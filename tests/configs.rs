@@ -346,7 +346,8 @@ fn sent(plan: &countersign::plan::Plan, target: &str) -> String {
         body: Body::Unseen,
     };
     let now = countersign::clock::UnixTime::from_secs(0);
-    match countersign::judge::judge(plan, &request, now).verdict.outcome {
+    let store = countersign::store::volatile::open().unwrap();
+    match countersign::judge::judge(plan, store.memory(), &request, now).verdict.outcome {
         Outcome::Forward(forward) => forward.edits.target.unwrap_or_else(|| target.to_owned()),
         other => panic!("it should have been forwarded: {other:?}"),
     }

@@ -237,6 +237,7 @@ fn examine(plan: &Plan, site: usize, request: &RequestView<'_>, forward: &Forwar
 
 #[test]
 fn whatever_a_client_sends_nothing_unproven_passes() {
+    let store = countersign::store::volatile::open().unwrap();
     let plan = plan();
     let mut noise = Noise(0x9E37_79B9_7F4A_7C15);
     let (mut verified, mut guests, mut refused) = (0, 0, 0);
@@ -287,7 +288,7 @@ fn whatever_a_client_sends_nothing_unproven_passes() {
                 request_id: "r-1",
                 body: Body::Unseen,
             };
-            match judge(&plan, &request, NOW).verdict.outcome {
+            match judge(&plan, store.memory(), &request, NOW).verdict.outcome {
                 Outcome::Forward(forward) => {
                     match &forward.visitor.standing {
                         Standing::Verified(_) => verified += 1,

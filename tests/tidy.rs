@@ -139,7 +139,7 @@ fn an_identity_is_born_only_in_a_dialect() {
 #[test]
 fn an_identity_is_brought_back_only_by_the_store() {
     let keeper = |path: &str| path.starts_with("src/store/") || path == "src/identity.rs";
-    only(&["recall"], &keeper, &[], "only what was attested before is an identity");
+    only(&["Identity::remembered"], &keeper, &[], "only what was attested before is an identity");
 }
 
 #[test]

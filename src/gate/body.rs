@@ -60,7 +60,8 @@ impl Interest {
         if settings.mode == Mode::Off {
             return None;
         }
-        let sources = || site.proofs(settings).flat_map(|proof| proof.sources);
+        let sessions = || site.remembers.session.iter().flat_map(|session| &session.request);
+        let sources = || site.proofs(settings).flat_map(|proof| proof.sources).chain(sessions());
         let interest = Self {
             fields: !settings.keep_unsigned && !site.dialect.unsigned.fields.is_empty(),
             sources: sources().any(|source| {

@@ -4,14 +4,17 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderName, Method, header};
 
 use super::body::{Body, Interest, Kind, Wanted};
 use super::claimed::Claims;
 use super::cleaning::{Cleaned, cleaned};
 use super::content::Content;
 use super::host::Host;
+use super::inbound::Inbound;
 use super::policy::{Decision, Finding, Mode, decide};
+use super::prover::{Asked, Prover};
+use super::session;
 use super::source::{self, Found, Shape};
 use super::spent::{AllSpent, Spent};
 use super::values::Values;
@@ -22,18 +25,6 @@ use crate::clock::UnixTime;
 use crate::dialect::{Credential, Dialect, Reason, Rejection};
 use crate::identity::Identity;
 use crate::plan::{Plan, Proof, Settings, Site};
-
-/// Who proves: the dialect itself, or a stand-in in tests of the gate alone.
-pub(crate) trait Prover<'p> {
-    fn verify(
-        &self,
-        proof: &Proof<'p>,
-        credential: &Credential<'_>,
-        now: UnixTime,
-    ) -> Result<Identity, Rejection>;
-
-    fn has_shape(&self, dialect: &Dialect, value: &str) -> bool;
-}
 
 /// Examines one request under one Plan at one moment.
 ///
@@ -124,8 +115,8 @@ fn outcome<'p>(
     let (decision, presented) = if unasked || place.settings.mode == Mode::Off {
         (decide(Mode::Off, Finding::Absent { unsigned: false }), Presented::nothing(place))
     } else {
-        let presented = Presented::find(place, request, &content, &has_shape);
-        let finding = finding(place, plan, request, &content, &presented, now, prover);
+        let mut presented = Presented::find(place, request, &content, &has_shape);
+        let finding = finding(place, plan, request, &content, &mut presented, now, prover);
         (decide(place.settings.mode, finding), presented)
     };
     let (standing, overlooked) = match decision {
@@ -138,6 +129,15 @@ fn outcome<'p>(
     let Cleaned { visitor, oversized, mut edits, body } =
         cleaned(place, request, standing, proof.dialect, &spent, &content, kind.as_ref())?;
     edits.remove.extend(inbound.remove);
+    if let Some(session) = place.site.remembers.session.as_deref() {
+        if session.cookie && place.settings.mode.cleans() {
+            session::leave_cookie(request, &mut edits);
+        }
+        if session.reads_answers() && visitor.identity().is_some() {
+            // What the backend compresses could not be read.
+            edits.remove.push(header::ACCEPT_ENCODING);
+        }
+    }
     // Room for what is usually set, so that the list does not grow step by step. Behind a
     // proxy that vouches it is short enough for an allocator's quick lists.
     edits.set.reserve(if inbound.vouched { 14 } else { 18 });
@@ -204,11 +204,14 @@ struct Presented<'p, 'a> {
     own: (Proof<'p>, Found<'a>),
     /// Those of the further ways that were presented anything.
     others: Vec<(Proof<'p>, Found<'a>)>,
+    /// The way that vouched earlier, for the session that the request carries.
+    earlier: Option<(Proof<'p>, Found<'a>)>,
 }
 
 impl<'p, 'a> Presented<'p, 'a> {
     fn nothing(place: &Place<'p, '_>) -> Self {
-        Self { own: (place.site.proof(place.settings), Found::default()), others: Vec::new() }
+        let own = (place.site.proof(place.settings), Found::default());
+        Self { own, others: Vec::new(), earlier: None }
     }
 
     fn find(
@@ -222,11 +225,14 @@ impl<'p, 'a> Presented<'p, 'a> {
         };
         let others = place.site.accepted().map(find);
         let others = others.filter(|(_, found)| found.credential.is_some()).collect();
-        Self { own: find(place.site.proof(place.settings)), others }
+        Self { own: find(place.site.proof(place.settings)), others, earlier: None }
     }
 
     /// The way whose credential is judged: the site's own, if it has one or nobody has.
     fn vouching(&self) -> &(Proof<'p>, Found<'a>) {
+        if let Some(earlier) = &self.earlier {
+            return earlier;
+        }
         let other = self.others.first().filter(|_| self.own.1.credential.is_none());
         other.unwrap_or(&self.own)
     }
@@ -264,7 +270,7 @@ fn finding<'p>(
     plan: &Plan,
     request: &RequestView<'_>,
     content: &Content<'_>,
-    presented: &Presented<'p, '_>,
+    presented: &mut Presented<'p, '_>,
     now: UnixTime,
     prover: &impl Prover<'p>,
 ) -> Finding {
@@ -277,69 +283,72 @@ fn finding<'p>(
     if let Some(why) = origin::objection(request, &place.host, origins, presented.only_cookies()) {
         return rejected(Reason::OriginNotAllowed, why.into());
     }
+    let sessions = place.site.remembers.session.as_deref();
+    let sessions = sessions.map(|session| session::tokens(session, request, content));
+    let Ok(sessions) = sessions.transpose() else {
+        return rejected(Reason::Ambiguous, "the request carries too many session tokens".into());
+    };
+    let sessions = sessions.unwrap_or_default();
     let (way, found) = presented.vouching();
-    let dialect = way.dialect;
-    let (Some(credential), Some(proof)) = (&found.credential, found.proof()) else {
-        let mut claims = Claims::new(&dialect.unsigned, &[]);
+    let credential = found.credential.as_ref().zip(found.proof());
+    if credential.is_none() && sessions.is_empty() {
+        let mut claims = Claims::new(&way.dialect.unsigned, &[]);
         claims.read(request, content);
         return Finding::Absent { unsigned: claims.identity };
-    };
-    let limit = plan.limits.credential.min(dialect.max_bytes());
-    if proof.len() > limit {
-        let length = proof.len();
-        return rejected(
-            Reason::TooLarge,
-            format!("the credential holds {length} bytes; at most {limit} are accepted").into(),
-        );
     }
-    match prover.verify(way, credential, now) {
-        Ok(identity) => Finding::Proven(identity),
-        Err(rejection) => Finding::Rejected(rejection),
+    let objection = sessions
+        .iter()
+        .any(|token| token.ambient)
+        .then(|| origin::objection(request, &place.host, origins, true))
+        .flatten();
+    let verified = credential.map(|(credential, proof)| {
+        verified(way, credential, proof, plan.limits.credential, now, prover)
+    });
+    let recalled = prover.recall(Asked {
+        site: place.site,
+        settings: place.settings,
+        presented: verified,
+        credential: found.proof(),
+        sessions: &sessions,
+        objection,
+        now,
+    });
+    if let Some(name) = recalled.dialect {
+        let earlier = place.site.proofs(place.settings).find(|proof| proof.dialect.name == name);
+        presented.earlier = earlier.map(|proof| (proof, Found::default()));
     }
-}
-
-/// What the header names alone say: looked at once, before anything is decided.
-struct Inbound {
-    /// Reserved names, and forwarding headers that nobody vouches for.
-    remove: Vec<HeaderName>,
-    /// Reserved fields.
-    stripped: usize,
-    /// A trusted peer sent forwarding headers.
-    vouched: bool,
-    /// A peer that is not trusted did.
-    distrusted: bool,
-}
-
-impl Inbound {
-    fn scan(headers: &HeaderMap, trusted: bool) -> Self {
-        let mut inbound =
-            Self { remove: Vec::new(), stripped: 0, vouched: false, distrusted: false };
-        for name in headers.keys() {
-            if contract::is_reserved(name.as_str()) {
-                inbound.stripped += headers.get_all(name).iter().count();
-                inbound.remove.push(name.clone());
-                continue;
-            }
-            match forwarded::kind(name.as_str()) {
-                None => continue,
-                Some(forwarded::Kind::Kept) if trusted => {
-                    inbound.vouched = true;
-                    continue;
-                }
-                Some(forwarded::Kind::Kept | forwarded::Kind::Alias) => {
-                    inbound.distrusted |= !trusted;
-                }
-                Some(forwarded::Kind::Never) => {}
-            }
-            inbound.remove.push(name.clone());
+    match recalled.finding {
+        Finding::Absent { .. } => {
+            let mut claims = Claims::new(&presented.vouching().0.dialect.unsigned, &[]);
+            claims.read(request, content);
+            Finding::Absent { unsigned: claims.identity }
         }
-        inbound
+        finding => finding,
     }
+}
+
+fn verified<'p>(
+    way: &Proof<'p>,
+    credential: &Credential<'_>,
+    proof: &str,
+    limit: usize,
+    now: UnixTime,
+    prover: &impl Prover<'p>,
+) -> Result<Identity, Rejection> {
+    let (length, limit) = (proof.len(), limit.min(way.dialect.max_bytes()));
+    if length > limit {
+        let detail = format!("the credential holds {length} bytes; at most {limit} are accepted");
+        return Err(Rejection::new(Reason::TooLarge, detail));
+    }
+    prover.verify(way, credential, now)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
+    use crate::gate::Recalled;
     use crate::gate::testing::{PlanBuilder, applied, hash_dialect, headers, token_dialect, view};
     use crate::gate::{Body, Cause, NewBody, Peer};
     use crate::identity::{Proven, Standing};
@@ -377,6 +386,10 @@ mod tests {
 
         fn has_shape(&self, _: &Dialect, value: &str) -> bool {
             value.starts_with("ey")
+        }
+
+        fn recall(&self, asked: Asked<'_, '_>) -> Recalled {
+            Recalled::nothing(asked.presented)
         }
     }
 

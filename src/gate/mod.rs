@@ -21,13 +21,16 @@ mod examination;
 pub mod forwarded;
 pub mod framing;
 pub mod host;
+mod inbound;
 mod multipart;
 mod naming;
 pub mod origin;
 pub mod path;
 pub mod policy;
+mod prover;
 mod query;
 pub mod route;
+pub mod session;
 mod source;
 mod spent;
 #[cfg(test)]
@@ -46,10 +49,11 @@ use origin::Origin;
 
 pub use body::{Body, Wanted};
 pub use edits::Edits;
+pub(crate) use examination::examine_with;
 pub use examination::wanted;
-pub(crate) use examination::{Prover, examine_with};
 pub use multipart::{Overlong, Renamer};
 pub use policy::Mode;
+pub(crate) use prover::{Asked, Prover, Recalled};
 pub use source::offers;
 
 /// What the gate sees of a request: borrowed, and of no particular server.

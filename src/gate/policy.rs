@@ -4,7 +4,11 @@
 //! |---|---|---|---|---|---|
 //! | absent | refused | guest | guest | guest, counted | guest, not checked |
 //! | rejected | refused | refused | guest, overlooked | guest, counted | guest, not checked |
+//! | barred | refused | refused | refused if banned or revoked, else guest | verified, counted | guest, not checked |
 //! | proven | verified | verified | verified | verified | guest, not checked |
+//!
+//! Barred is who has proven an identity, now or earlier, and is kept out all the same: a
+//! ban, a logout, a session of somebody else. Bans and logouts hold in `accept` too.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +68,8 @@ pub enum Finding {
     },
     /// There is one, and it proves nothing.
     Rejected(Rejection),
+    /// An identity is proven, but may not pass.
+    Barred(Identity, Rejection),
     /// It proves an identity.
     Proven(Identity),
 }
@@ -104,11 +110,25 @@ pub fn decide(mode: Mode, finding: Finding) -> Decision {
             guest(absent(unsigned), Some(absence(unsigned)))
         }
 
-        (Mode::Require | Mode::Prefer, Finding::Rejected(why)) => Decision::Refuse(refusal(why)),
-        (Mode::Accept | Mode::Observe, Finding::Rejected(why)) => {
+        (Mode::Require | Mode::Prefer, Finding::Rejected(why) | Finding::Barred(_, why)) => {
+            Decision::Refuse(refusal(why))
+        }
+        (Mode::Accept, Finding::Rejected(why) | Finding::Barred(_, why)) if holds(why.reason) => {
+            Decision::Refuse(refusal(why))
+        }
+        (Mode::Observe, Finding::Barred(identity, why)) => Decision::Forward {
+            standing: Standing::Verified(identity),
+            overlooked: Some(Box::new(refusal(why))),
+        },
+        (Mode::Accept | Mode::Observe, Finding::Rejected(why) | Finding::Barred(_, why)) => {
             guest(why.reason, Some(refusal(why)))
         }
     }
+}
+
+/// Whether it holds for whoever once proved the identity, in a migration too.
+const fn holds(reason: Reason) -> bool {
+    matches!(reason, Reason::Banned | Reason::Revoked)
 }
 
 fn refusal(why: Rejection) -> Refusal {
@@ -142,6 +162,8 @@ mod tests {
         let unsigned = Finding::Absent { unsigned: true };
         let bad = |reason| Finding::Rejected(Rejection::new(reason, "why"));
         let proven = Finding::Proven(ada());
+        let barred = |reason| Finding::Barred(ada(), Rejection::new(reason, "why"));
+        let counted = |reason| (None, None, Some(reason));
 
         let refuse = |reason| (Some(reason), None, None);
         let guest = |reason, overlooked| (None, Some(reason), overlooked);
@@ -172,6 +194,19 @@ mod tests {
             (Mode::Observe, bad(Ambiguous), guest(Ambiguous, Some(Ambiguous))),
             (Mode::Observe, bad(OriginNotAllowed), guest(OriginNotAllowed, Some(OriginNotAllowed))),
             (Mode::Observe, proven.clone(), verified),
+            (Mode::Require, barred(Banned), refuse(Banned)),
+            (Mode::Require, barred(SessionConflict), refuse(SessionConflict)),
+            (Mode::Prefer, barred(Revoked), refuse(Revoked)),
+            (Mode::Prefer, barred(Replayed), refuse(Replayed)),
+            (Mode::Accept, barred(Banned), refuse(Banned)),
+            (Mode::Accept, barred(Revoked), refuse(Revoked)),
+            (Mode::Accept, bad(Banned), refuse(Banned)),
+            (Mode::Accept, barred(Replayed), guest(Replayed, Some(Replayed))),
+            (Mode::Accept, barred(SessionConflict), guest(SessionConflict, Some(SessionConflict))),
+            (Mode::Observe, barred(Banned), counted(Banned)),
+            (Mode::Observe, barred(SessionConflict), counted(SessionConflict)),
+            (Mode::Observe, bad(Banned), guest(Banned, Some(Banned))),
+            (Mode::Off, barred(Banned), guest(NotChecked, None)),
             (Mode::Off, missing, guest(NotChecked, None)),
             (Mode::Off, unsigned, guest(NotChecked, None)),
             (Mode::Off, bad(Expired), guest(NotChecked, None)),

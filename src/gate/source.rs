@@ -139,7 +139,7 @@ impl<'a> One<'a> {
 }
 
 /// Every value in a source's place for the proof, without its scheme.
-fn each_proof<'a>(
+pub(super) fn each_proof<'a>(
     request: &RequestView<'a>,
     content: &'a Content<'_>,
     source: &Source,

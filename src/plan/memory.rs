@@ -22,6 +22,13 @@ pub struct Session {
     pub cookie: bool,
 }
 
+impl Session {
+    /// Whether the bodies of answers are read.
+    pub fn reads_answers(&self) -> bool {
+        self.response.iter().any(|place| matches!(place, Brought::Json(_)))
+    }
+}
+
 /// Where an answer may bring a session token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brought {

@@ -152,15 +152,22 @@ impl Gate {
         head::examine_http2(request.method.as_str(), request.raw_path()).err()
     }
 
-    /// Judges, once more where a key had to be fetched first, and says once a minute when
+    /// Judges, once more where a key or a session had to be fetched first, and says once a minute when
     /// forwarding headers were not believed.
     pub(super) async fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
         let begun = Instant::now();
-        let mut step = journey.judge(view);
+        let store = &*self.shared.store;
+        let mut step = journey.judge(view, store);
         if !journey.lacks_key().is_empty()
             && jwks::freshen(journey.lacks_key(), begun, self.shared.current.metrics()).await
         {
-            step = journey.judge(view);
+            step = journey.judge(view, store);
+        }
+        if store.is_shared()
+            && let Some((site, session)) = journey.unknown_session().cloned()
+            && store.find_session(&site, session).await
+        {
+            step = journey.judge(view, store);
         }
         if journey.distrusted() {
             let mut warned = self.shared.untrusted_warned.lock();
@@ -316,12 +323,21 @@ impl Gate {
             response.remove_header("X-Frame-Options");
         }
         if !response.status.is_informational() {
+            let status = response.status.as_u16();
+            if let Some(cookie) = journey.answered(status, &response.headers, &self.shared.store) {
+                response.append_header("Set-Cookie", cookie)?;
+            }
             journey.release();
         }
         if self.shared.drain.phase() > Phase::Serving {
             session.set_keepalive(None);
         }
         Ok(())
+    }
+
+    /// A part of the answer's body goes by: it may bring a session's token.
+    pub fn response_body(&self, body: Option<&Bytes>, end: bool, journey: &mut Journey) {
+        journey.answers(body.map(|part| &part[..]), end, &self.shared.store);
     }
 
     /// Answers a request whose way to the backend failed.

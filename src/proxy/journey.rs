@@ -4,6 +4,8 @@
 //! upgrade made; from then on it keeps ids and meters, so that a long answer or an idle
 //! WebSocket keeps no old Plan alive.
 
+mod record;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,11 +19,14 @@ use crate::gate::{
     Cause, Fault, Forward, Mode, NewBody, Outcome, Peer, Refusal, RequestView, forwarded,
 };
 use crate::identity::Standing;
-use crate::judge;
+use crate::judge::{self, Binder};
 use crate::plan::KeySet;
 use crate::refusal::{self, Reply};
 use crate::reload::{Current, Generation};
-use crate::telemetry::{Decided, Decision, GaugeGuard, Occurrence, SiteMeters, UpstreamError};
+use crate::store::{Digest, Store};
+use crate::telemetry::{Decided, Decision, GaugeGuard, SiteMeters, UpstreamError};
+
+pub use record::Trace;
 
 /// One request's way through Countersign.
 pub struct Journey {
@@ -49,6 +54,10 @@ pub struct Journey {
     pub(super) turn: Option<usize>,
     farewell: Option<Farewell>,
     lacks_key: Vec<Arc<KeySet>>,
+    /// A session that only another replica may know, and its site.
+    unknown_session: Option<(Arc<str>, Digest)>,
+    /// What binds the session once the backend has answered.
+    binder: Option<Box<Binder>>,
     pub(super) attempts: usize,
     pub(super) body: Passage,
     pub(super) upstream: Option<crate::upstream::Endpoint>,
@@ -62,20 +71,6 @@ pub enum Step {
     Forward,
     /// Answer it with this.
     Answer(Reply),
-}
-
-/// Facts of a request that outlive its head, for the log.
-pub struct Trace<'a> {
-    /// Method as sent.
-    pub method: &'a str,
-    /// Path as sent, without the query.
-    pub path: &'a str,
-    /// `HTTP/1.1`, …
-    pub protocol: &'static str,
-    /// The answer's status; 499 if the client left before there was one.
-    pub status: u16,
-    /// Whether this is an upgrade.
-    pub upgrade: bool,
 }
 
 impl Journey {
@@ -106,6 +101,8 @@ impl Journey {
             turn: None,
             farewell: None,
             lacks_key: Vec::new(),
+            unknown_session: None,
+            binder: None,
             attempts: 0,
             body: Passage::default(),
             upstream: None,
@@ -181,9 +178,31 @@ impl Journey {
         self.own += since.elapsed();
     }
 
+    /// A session that only another replica may know, and its site.
+    pub(super) fn unknown_session(&self) -> Option<&(Arc<str>, Digest)> {
+        self.unknown_session.as_ref()
+    }
+
+    /// The answer's head has come; says which cookie it is to set besides its own.
+    pub(super) fn answered(
+        &mut self,
+        status: u16,
+        headers: &http::HeaderMap,
+        store: &Store,
+    ) -> Option<http::HeaderValue> {
+        self.binder.as_mut()?.head(status, headers, store)
+    }
+
+    /// A part of the answer's body goes by.
+    pub(super) fn answers(&mut self, part: Option<&[u8]>, end: bool, store: &Store) {
+        if let Some(binder) = &mut self.binder {
+            binder.body(part, end, store);
+        }
+    }
+
     /// Judges the request and says what to do with it. `head` has an empty `request_id`:
     /// it is chosen here.
-    pub fn judge(&mut self, head: &RequestView<'_>) -> Step {
+    pub fn judge(&mut self, head: &RequestView<'_>, store: &Store) -> Step {
         let begun = Instant::now();
         // It may be the second time.
         (self.code, self.key, self.overlooked) = (None, None, None);
@@ -206,8 +225,15 @@ impl Journey {
             .and_then(|origin| origin.to_str().ok())
             .map(str::to_owned);
         let view = RequestView { request_id: &self.request_id, ..*head };
-        let judge::Judgement { verdict, lacks_key, verification } =
-            judge::judge(plan, &view, UnixTime::now());
+        let now = UnixTime::now();
+        let mut judgement = judge::judge(plan, store.memory(), &view, now);
+        self.binder = judgement.binder(store.memory(), now).map(Box::new);
+        if let Some(used) = judgement.carried.used.take() {
+            store.note(used);
+        }
+        let judge::Judgement { verdict, lacks_key, verification, carried } = judgement;
+        self.unknown_session =
+            verdict.site.and_then(|site| Some((site.name.clone(), carried.unknown?)));
         self.lacks_key = lacks_key.into_iter().flat_map(|sets| sets.iter().cloned()).collect();
         self.stripped = verdict.stripped;
         self.distrusted = verdict.distrusted;
@@ -332,32 +358,5 @@ impl Journey {
             reply.headers.push((http::header::CONTENT_SECURITY_POLICY, policy));
         }
         reply
-    }
-
-    /// Writes the request's line and counts it, once.
-    pub fn record(&self, trace: &Trace<'_>) {
-        let upstream = self.upstream.as_ref().map(ToString::to_string);
-        let occurrence = Occurrence {
-            request_id: &self.request_id,
-            method: trace.method,
-            path: trace.path,
-            client: self.client,
-            protocol: trace.protocol,
-            status: trace.status,
-            decision: self.decided,
-            code: self.code,
-            overlooked: self.overlooked,
-            key: self.key.as_deref(),
-            identity: self.identity.as_deref(),
-            stripped: self.stripped,
-            omitted: &self.omitted,
-            duration: self.started.elapsed(),
-            overhead: self.own,
-            verification: self.verification,
-            upgrade: trace.upgrade,
-            upstream: upstream.as_deref(),
-            upstream_error: self.upstream_error,
-        };
-        occurrence.record(&self.meters);
     }
 }

@@ -14,6 +14,7 @@ pub mod tunnel;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -106,6 +107,17 @@ impl ProxyHttp for Proxy {
         journey: &mut Journey,
     ) -> Result<()> {
         self.gate.response(session, response, journey)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        journey: &mut Journey,
+    ) -> Result<Option<Duration>> {
+        self.gate.response_body(body.as_ref(), end, journey);
+        Ok(None)
     }
 
     async fn fail_to_proxy(

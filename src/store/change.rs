@@ -207,7 +207,7 @@ impl Binding {
         let placed = |(name, value): &(String, String)| {
             Some((fields.iter().position(|field| field.name == *name)?, value.clone()))
         };
-        Identity::recall(Proven {
+        Identity::remembered(Proven {
             id: Some(person.id.as_ref().to_owned()),
             name: person.name.clone(),
             email: person.email.clone(),

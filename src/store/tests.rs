@@ -1,3 +1,5 @@
+//! What is remembered, from one end to the other.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

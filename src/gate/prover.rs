@@ -1,0 +1,65 @@
+//! What an examination asks of others: the dialect for proof, memory for what it knows.
+
+use std::sync::Arc;
+
+use super::policy::Finding;
+use super::session::SessionToken;
+use crate::clock::UnixTime;
+use crate::dialect::{Credential, Dialect, Rejection};
+use crate::identity::Identity;
+use crate::plan::{Proof, Settings, Site};
+
+/// Who proves: the dialect itself, or a stand-in in tests of the gate alone.
+pub(crate) trait Prover<'p> {
+    fn verify(
+        &self,
+        proof: &Proof<'p>,
+        credential: &Credential<'_>,
+        now: UnixTime,
+    ) -> Result<Identity, Rejection>;
+
+    fn has_shape(&self, dialect: &Dialect, value: &str) -> bool;
+
+    /// What is remembered has its say: of whoever proved something, and of a session that
+    /// the request carries.
+    fn recall(&self, asked: Asked<'_, 'p>) -> Recalled;
+}
+
+/// What memory is asked.
+pub(crate) struct Asked<'a, 'p> {
+    /// Whose visitor it is.
+    pub site: &'p Site,
+    /// What holds for the request.
+    pub settings: &'p Settings,
+    /// What a credential came to, if there was one.
+    pub presented: Option<Result<Identity, Rejection>>,
+    /// That credential, as it was sent.
+    pub credential: Option<&'a str>,
+    /// The session tokens that the request carries.
+    pub sessions: &'a [SessionToken<'a>],
+    /// Why a cookie may not count in this request, if it may not.
+    pub objection: Option<&'static str>,
+    /// The moment.
+    pub now: UnixTime,
+}
+
+/// What memory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recalled {
+    /// What was found out, memory included.
+    pub finding: Finding,
+    /// The dialect that proved what a session stands for, where nothing else did.
+    pub dialect: Option<Arc<str>>,
+}
+
+impl Recalled {
+    /// Memory has nothing to say.
+    pub fn nothing(presented: Option<Result<Identity, Rejection>>) -> Self {
+        let finding = match presented {
+            Some(Ok(identity)) => Finding::Proven(identity),
+            Some(Err(rejection)) => Finding::Rejected(rejection),
+            None => Finding::Absent { unsigned: false },
+        };
+        Self { finding, dialect: None }
+    }
+}

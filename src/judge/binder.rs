@@ -1,0 +1,225 @@
+//! Binding a backend's session to the identity that was proven in it, once the backend has
+//! answered the proof with 2xx or 101.
+//!
+//! What is bound: the tokens that the request carried, those that the answer brings in a
+//! header, a cookie or its JSON body, and Countersign's own cookie. A request that was
+//! itself verified by its session hands the rest of that session's time on to a token that
+//! the answer brings, so that a backend may rotate its tokens.
+
+use std::sync::Arc;
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use http::{HeaderMap, HeaderValue, header};
+
+use super::Carried;
+use crate::clock::UnixTime;
+use crate::dialect::Pointer;
+use crate::dialect::json::{self, Json};
+use crate::gate::session::COOKIE;
+use crate::identity::Identity;
+use crate::plan::{Brought, Session, Site};
+use crate::store::{Binding, Change, Digest, Memory, Purpose, Store};
+
+/// Larger answers bring no token.
+const LARGEST_ANSWER: usize = 64 * 1024;
+
+/// What is to be bound when the answer comes.
+#[derive(Clone, Debug)]
+pub struct Binder {
+    site: Arc<str>,
+    session: Arc<Session>,
+    binding: Arc<Binding>,
+    /// Of the request; nothing where a session verified it.
+    tokens: Vec<Digest>,
+    /// Whether a cookie of our own is to be handed out.
+    cookie: bool,
+    /// The answer's body so far, while it is read.
+    body: Option<Vec<u8>>,
+}
+
+impl Binder {
+    pub(super) fn of(
+        site: &Site,
+        memory: &Memory,
+        identity: &Identity,
+        carried: &Carried,
+        now: UnixTime,
+    ) -> Option<Self> {
+        let session = site.remembers.session.clone()?;
+        let site_name = site.name.clone();
+        if let Some(binding) = &carried.by_session {
+            let (binding, tokens) = (binding.clone(), Vec::new());
+            return Some(Self {
+                site: site_name,
+                session,
+                binding,
+                tokens,
+                cookie: false,
+                body: None,
+            });
+        }
+        let signed = |proof: &crate::plan::Proof<'_>| {
+            proof.keys().keys().iter().any(|key| key.print() == identity.print)
+        };
+        let dialect = site.proofs(&site.settings).find(signed)?.dialect;
+        let binding = Binding::of(identity, dialect, now, now.after(session.ttl))?;
+        // A cookie of ours that we do not know was made up, or is long over.
+        let known = memory.site(&site.name);
+        let own = carried.own.filter(|own| known.is_some_and(|known| known.session(own).is_some()));
+        let tokens = carried.sessions.iter().copied();
+        Some(Self {
+            site: site_name,
+            binding: Arc::new(binding),
+            tokens: tokens.filter(|token| Some(*token) != carried.own || own.is_some()).collect(),
+            cookie: session.cookie && own.is_none(),
+            session,
+            body: None,
+        })
+    }
+
+    /// Whose session it is.
+    pub fn binding(&self) -> &Arc<Binding> {
+        &self.binding
+    }
+
+    /// The answer's head has come: binds what can be bound by now. Says which cookie the
+    /// client is to be given besides.
+    pub fn head(&mut self, status: u16, headers: &HeaderMap, store: &Store) -> Option<HeaderValue> {
+        if !(200..300).contains(&status) && status != 101 {
+            return None;
+        }
+        for token in std::mem::take(&mut self.tokens) {
+            self.bind(token, store);
+        }
+        for place in &self.session.response {
+            match place {
+                Brought::Header(name) => {
+                    let values =
+                        headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+                    values.for_each(|value| self.bring(value.trim(), store));
+                }
+                Brought::Cookie(name) => {
+                    let set = headers.get_all(header::SET_COOKIE).iter();
+                    let set = set.filter_map(|value| value.to_str().ok());
+                    set.filter_map(|set| cookie(set, name))
+                        .for_each(|value| self.bring(value, store));
+                }
+                Brought::Json(_) => {}
+            }
+        }
+        if status != 101 && self.session.reads_answers() && is_readable(headers) {
+            self.body = Some(Vec::new());
+        }
+        if self.cookie { self.own_cookie(store) } else { None }
+    }
+
+    /// A part of the answer's body goes by; at its end the tokens in it are bound, before
+    /// the client can use them.
+    pub fn body(&mut self, part: Option<&[u8]>, end: bool, store: &Store) {
+        let Some(body) = &mut self.body else { return };
+        let part = part.unwrap_or_default();
+        if body.len() + part.len() > LARGEST_ANSWER {
+            self.body = None;
+            return;
+        }
+        body.extend_from_slice(part);
+        if !end {
+            return;
+        }
+        let body = self.body.take().unwrap_or_default();
+        let Ok(document) = json::parse(&body) else { return };
+        for place in &self.session.response {
+            let Brought::Json(pointer) = place else { continue };
+            match at(&document, pointer) {
+                Some(Json::String(text)) => self.bring(text, store),
+                Some(Json::Number(digits)) => self.bring(digits, store),
+                _ => {}
+            }
+        }
+    }
+
+    fn bring(&self, token: &str, store: &Store) {
+        if !token.is_empty() {
+            self.bind(store.memory().digest(Purpose::Session, token), store);
+        }
+    }
+
+    fn bind(&self, session: Digest, store: &Store) {
+        let (site, binding) = (self.site.clone(), self.binding.clone());
+        store.note(Change::Bind { site, session, binding });
+    }
+
+    /// A fresh cookie (RFC 6265bis §4.1.3.2: the prefix ties it to this host), for iframes
+    /// too: `Partitioned` keeps it to the page that shows the frame.
+    fn own_cookie(&self, store: &Store) -> Option<HeaderValue> {
+        let mut value = [0; 24];
+        aws_lc_rs::rand::fill(&mut value).ok()?;
+        let value = BASE64_URL_SAFE_NO_PAD.encode(value);
+        self.bring(&value, store);
+        let age = self.session.ttl.as_secs();
+        let cookie = format!(
+            "{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; Secure; SameSite=None; Partitioned"
+        );
+        HeaderValue::try_from(cookie).ok()
+    }
+}
+
+/// The value that a `Set-Cookie` field gives to a cookie of this name.
+fn cookie<'a>(set: &'a str, name: &str) -> Option<&'a str> {
+    let pair = set.split(';').next()?;
+    let (own, value) = pair.split_once('=')?;
+    let value = value.trim();
+    let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    (own.trim() == name).then(|| unquoted.unwrap_or(value))
+}
+
+/// Whether an answer's body is JSON that can be read.
+fn is_readable(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let media_type = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next());
+    let is_json = media_type.is_some_and(|media_type| {
+        let media_type = media_type.trim().to_ascii_lowercase();
+        media_type == "application/json" || media_type.ends_with("+json")
+    });
+    let length =
+        text(header::CONTENT_LENGTH).and_then(|length| length.trim().parse::<usize>().ok());
+    let plain = text(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
+    is_json && plain && length.is_none_or(|length| length <= LARGEST_ANSWER)
+}
+
+fn at<'j, 'a>(document: &'j Json<'a>, pointer: &Pointer) -> Option<&'j Json<'a>> {
+    pointer.0.iter().try_fold(document, |value, name| value.get(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_read_out_of_what_the_answer_sets() {
+        assert_eq!(cookie("cw=abc; Path=/; HttpOnly", "cw"), Some("abc"));
+        assert_eq!(cookie(" cw = \"abc\" ; Secure", "cw"), Some("abc"));
+        assert_eq!(cookie("cwx=abc", "cw"), None);
+        assert_eq!(cookie("other=1; cw=abc", "cw"), None);
+    }
+
+    #[test]
+    fn only_small_plain_json_is_read() {
+        let readable = |fields: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            is_readable(&headers)
+        };
+        assert!(readable(&[("content-type", "application/json; charset=utf-8")]));
+        assert!(readable(&[
+            ("content-type", "application/problem+JSON"),
+            ("content-length", "65536")
+        ]));
+        assert!(!readable(&[("content-type", "application/json"), ("content-length", "65537")]));
+        assert!(!readable(&[("content-type", "application/json"), ("content-encoding", "gzip")]));
+        assert!(!readable(&[("content-type", "text/html")]));
+        assert!(!readable(&[]));
+    }
+}

@@ -1,0 +1,280 @@
+//! What is remembered has its say in a judgement: logouts, single uses, sessions, bans, in
+//! this order ([`Reason`]'s own), after the credential itself.
+//!
+//! A session stands for the identity that was proven in it, until its time is over. If it
+//! was ended before (a logout, a ban, the key that proved it gone), whoever carries it is
+//! turned away, and only a fresh proof of the same identity makes it good again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::UnixTime;
+use crate::dialect::keyring::KeyState;
+use crate::dialect::{Reason, Rejection};
+use crate::gate::policy::Finding;
+use crate::gate::{Asked, Mode, Recalled};
+use crate::identity::Identity;
+use crate::plan::{OnStoreOutage, Settings, Site};
+use crate::store::{Binding, Change, Digest, Memory, Purpose, SiteMemory};
+
+/// Widgets call twice: a repeat within this time is the same use.
+const SAME_USE: Duration = Duration::from_secs(10);
+/// How long a use matters of a credential that never ends.
+const USES_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What was learnt of a request besides the finding.
+#[derive(Clone, Debug, Default)]
+pub struct Carried {
+    /// The session tokens that the request carries, as memory knows them.
+    pub sessions: Vec<Digest>,
+    /// Among them one of Countersign's own.
+    pub own: Option<Digest>,
+    /// What the session stands for, where that alone verified the visitor.
+    pub by_session: Option<Arc<Binding>>,
+    /// A session that another replica may know.
+    pub unknown: Option<Digest>,
+    /// What is to be remembered of the credential, whatever becomes of the request.
+    pub used: Option<Change>,
+}
+
+/// Asks memory about a request.
+pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carried) -> Recalled {
+    for token in asked.sessions {
+        let digest = memory.digest(Purpose::Session, &token.value);
+        carried.sessions.push(digest);
+        if token.own {
+            carried.own = Some(digest);
+        }
+    }
+    let (site, settings, now) = (asked.site, asked.settings, asked.now);
+    let Some(known) = memory.site(&site.name) else { return Recalled::nothing(asked.presented) };
+    let inquiry = Inquiry { memory, known: &known, site, settings, now };
+    match asked.presented {
+        Some(Ok(identity)) => {
+            let finding = inquiry.of_proven(identity, asked.credential, carried);
+            Recalled { finding, dialect: None }
+        }
+        Some(Err(rejection)) => {
+            let finding = Finding::Rejected(inquiry.of_rejected(rejection, &carried.sessions));
+            Recalled { finding, dialect: None }
+        }
+        None => inquiry.of_session(asked.objection, carried),
+    }
+}
+
+struct Inquiry<'a, 'p> {
+    memory: &'a Memory,
+    known: &'a SiteMemory,
+    site: &'p Site,
+    settings: &'p Settings,
+    now: UnixTime,
+}
+
+impl Inquiry<'_, '_> {
+    fn of_proven(
+        &self,
+        identity: Identity,
+        credential: Option<&str>,
+        carried: &mut Carried,
+    ) -> Finding {
+        match self.objection(&identity, credential, carried) {
+            Some(rejection) => {
+                let rejection = rejection.with_key(&identity.key);
+                Finding::Barred(identity, rejection)
+            }
+            None if self.is_in_the_dark() => Finding::Rejected(unavailable()),
+            None => Finding::Proven(identity),
+        }
+    }
+
+    fn objection(
+        &self,
+        identity: &Identity,
+        credential: Option<&str>,
+        carried: &mut Carried,
+    ) -> Option<Rejection> {
+        // Without an id there is nobody to remember.
+        let id = identity.id.as_deref()?;
+        let mark = self.known.mark(id, self.now);
+        let before_logout = mark.logout.zip(identity.issued_at).is_some_and(|(l, i)| i <= l);
+        if before_logout || self.is_held(identity, id, credential) {
+            return Some(Rejection::new(Reason::Revoked, "the visitor has been logged out since"));
+        }
+        if self.is_replayed(identity, carried) {
+            let detail = "the token may be used once, and has been used before";
+            return Some(Rejection::new(Reason::Replayed, detail));
+        }
+        let bindings = || carried.sessions.iter().filter_map(|session| self.known.session(session));
+        if bindings().any(|binding| !self.is_over(&binding) && **binding.id() != *id) {
+            return Some(conflict());
+        }
+        mark.banned.then(banned)
+    }
+
+    /// Whether this very credential is refused. One that does not say when it was issued is
+    /// known again at a logout only if its digest is remembered now.
+    fn is_held(&self, identity: &Identity, id: &str, credential: Option<&str>) -> bool {
+        let undated = identity.issued_at.is_none() && !self.site.remembers.logout_hold.is_zero();
+        if !undated && !self.known.holds_any() {
+            return false;
+        }
+        let Some(credential) = credential else { return false };
+        let digest = self.memory.digest(Purpose::Credential, credential);
+        if undated {
+            self.known.saw(id, digest);
+        }
+        self.known.is_held(&digest, self.now)
+    }
+
+    fn is_replayed(&self, identity: &Identity, carried: &mut Carried) -> bool {
+        let Some(own_id) = &identity.single_use else { return false };
+        // Two keys may have signed the same id for two credentials.
+        let named = format!("{:x} {own_id}", identity.print);
+        let credential = self.memory.digest(Purpose::SingleUse, &named);
+        // Leeway included, with a margin.
+        let until = identity.expires.unwrap_or(self.now).after(USES_KEPT);
+        let first = self.known.use_once(credential, self.now, until);
+        if first == self.now {
+            let site = self.site.name.clone();
+            carried.used = Some(Change::Use { site, credential, at: first, until });
+        }
+        self.now.since(first) > SAME_USE
+    }
+
+    /// A ban overrules a failure of time; in `accept`, where the credential would be
+    /// overlooked, what holds for the session holds all the same.
+    fn of_rejected(&self, rejection: Rejection, sessions: &[Digest]) -> Rejection {
+        let out_of_time = matches!(
+            rejection.reason,
+            Reason::Expired | Reason::NotYetValid | Reason::LifetimeTooLong
+        );
+        let is_banned = |id: &str| self.known.mark(id, self.now).banned;
+        if rejection.holder.as_deref().is_some_and(is_banned) {
+            return banned();
+        }
+        for binding in sessions.iter().filter_map(|session| self.known.session(session)) {
+            if is_banned(binding.id()) && (out_of_time || self.settings.mode == Mode::Accept) {
+                return banned();
+            }
+            if self.settings.mode == Mode::Accept
+                && !self.is_over(&binding)
+                && self.is_ended(&binding)
+            {
+                return ended();
+            }
+        }
+        rejection
+    }
+
+    /// What the sessions of a request stand for that carries no credential.
+    fn of_session(
+        &self,
+        ambient_objection: Option<&'static str>,
+        carried: &mut Carried,
+    ) -> Recalled {
+        let mut bound: Option<Arc<Binding>> = None;
+        let mut barred: Option<(Arc<Binding>, Rejection)> = None;
+        for session in &carried.sessions {
+            let Some(binding) = self.known.session(session) else {
+                carried.unknown = carried.unknown.or(Some(*session));
+                continue;
+            };
+            let banned_now = self.known.mark(binding.id(), self.now).banned;
+            let why = match (self.is_over(&binding), banned_now) {
+                (true, true) => Some(banned()),
+                (true, false) => continue,
+                (false, _) if self.is_ended_but_by_ban(&binding) => Some(ended()),
+                (false, true) => Some(banned()),
+                (false, false) if self.is_ended(&binding) => Some(ended()),
+                (false, false) => None,
+            };
+            if let Some(why) = why {
+                // The one that the order of checks puts first.
+                let first = barred.as_ref().is_none_or(|(_, known)| why.reason < known.reason);
+                barred = if first { Some((binding, why)) } else { barred };
+                continue;
+            }
+            match &bound {
+                Some(other) if other.id() != binding.id() => {
+                    barred = barred.or(Some((binding, conflict())));
+                }
+                Some(_) => {}
+                None => bound = Some(binding),
+            }
+        }
+        let absent = Recalled { finding: Finding::Absent { unsigned: false }, dialect: None };
+        let (binding, why) = match (barred, bound) {
+            (Some((binding, why)), _) => (binding, Some(why)),
+            (None, Some(binding)) => (binding, None),
+            (None, None) => return absent,
+        };
+        let proof = self.site.proofs(self.settings).find(|p| p.dialect.name == binding.dialect);
+        let proof = proof.unwrap_or_else(|| self.site.proof(self.settings));
+        let identity = binding.identity(proof.dialect);
+        let finding = match (why, ambient_objection) {
+            (Some(why), _) => Finding::Barred(identity, why),
+            (None, Some(objection)) => {
+                Finding::Rejected(Rejection::new(Reason::OriginNotAllowed, objection))
+            }
+            (None, None) if self.is_in_the_dark() => Finding::Rejected(unavailable()),
+            (None, None) => {
+                carried.by_session = Some(binding.clone());
+                Finding::Proven(identity)
+            }
+        };
+        Recalled { finding, dialect: Some(binding.dialect.clone()) }
+    }
+
+    /// Whether a session has come to its own end.
+    fn is_over(&self, binding: &Binding) -> bool {
+        binding.until <= self.now
+    }
+
+    /// Whether a session was ended before that.
+    fn is_ended(&self, binding: &Binding) -> bool {
+        let ended = self.known.mark(binding.id(), self.now).ended;
+        self.is_ended_but_by_ban(binding) || ended.is_some_and(|at| binding.bound <= at)
+    }
+
+    fn is_ended_but_by_ban(&self, binding: &Binding) -> bool {
+        let logout = self.known.mark(binding.id(), self.now).logout;
+        binding.ended.is_some()
+            || logout.is_some_and(|at| binding.bound <= at)
+            || !self.rests_on_a_key(binding)
+    }
+
+    /// Whether the site still has the key that proved it.
+    fn rests_on_a_key(&self, binding: &Binding) -> bool {
+        self.site.proofs(self.settings).any(|proof| {
+            let keys = proof.keys();
+            keys.keys().iter().any(|key| {
+                key.print() == binding.print() && key.state(self.now) == KeyState::Active
+            })
+        })
+    }
+
+    /// Whether nobody can say who is banned, and that matters here.
+    fn is_in_the_dark(&self) -> bool {
+        self.site.remembers.on_store_outage == OnStoreOutage::Refuse && !self.memory.is_current()
+    }
+}
+
+fn banned() -> Rejection {
+    Rejection::new(Reason::Banned, "this visitor is banned")
+}
+
+fn ended() -> Rejection {
+    Rejection::new(Reason::Revoked, "this session has been ended; sign in again")
+}
+
+fn conflict() -> Rejection {
+    Rejection::new(Reason::SessionConflict, "this session belongs to another visitor")
+}
+
+fn unavailable() -> Rejection {
+    let detail = "whether this visitor may pass cannot be looked up; try again soon";
+    Rejection::new(Reason::Unavailable, detail)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,426 @@
+//! Whole judgements of real tokens and sessions, against a memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use http::HeaderMap;
+
+use super::*;
+use crate::dialect::{Carrier, Mechanism, Names, Source};
+use crate::gate::Outcome;
+use crate::gate::testing::{headers, view};
+use crate::identity::Standing;
+use crate::judge::judge;
+use crate::plan::{Brought, Plan, Session};
+use crate::store::{Ban, Store, volatile};
+use crate::telemetry::fixture;
+
+/// Somewhere in the middle of the tokens' lives.
+const NOW: u64 = 1500;
+
+fn at(secs: u64) -> UnixTime {
+    UnixTime::from_secs(secs)
+}
+
+fn source(carrier: Carrier) -> Source {
+    Source { carrier, shared: false }
+}
+
+fn names(proof: &str) -> Names {
+    Names { proof: proof.into(), ..Names::default() }
+}
+
+fn site(mode: Mode) -> Site {
+    let mut site = fixture::site(0, "acme", mode);
+    site.dialect = crate::dialect::founding::jwt();
+    let bearer =
+        Carrier::Header { names: names("authorization"), scheme: Some("Bearer".to_owned()) };
+    site.settings.sources = [Source { carrier: bearer, shared: true }].into();
+    site.remembers.session = Some(Arc::new(Session {
+        request: vec![
+            source(Carrier::Header { names: names("x-auth-token"), scheme: None }),
+            source(Carrier::Cookie { names: names("cw") }),
+        ],
+        response: vec![
+            Brought::Json(crate::dialect::Pointer(vec!["widget_auth_token".into()])),
+            Brought::Header(http::HeaderName::from_static("x-new-token")),
+            Brought::Cookie("cw".into()),
+        ],
+        ttl: Duration::from_secs(600),
+        max: 100,
+        max_per_identity: 10,
+        cookie: false,
+    }));
+    site
+}
+
+/// A gateway for the tests: a plan, a memory and a clock that is set by hand.
+struct Scene {
+    plan: Plan,
+    store: Store,
+    now: UnixTime,
+}
+
+/// What a judgement came to, in a word or two.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Verified(String),
+    /// Verified, and counted for this reason.
+    Counted(String, Reason),
+    Guest(Reason),
+    Refused(Reason),
+}
+
+impl Scene {
+    fn new(mode: Mode) -> Self {
+        Self::of(site(mode))
+    }
+
+    fn of(site: Site) -> Self {
+        let plan = fixture::plan(vec![site]);
+        let store = volatile::open().unwrap();
+        store.memory().prepare(&plan);
+        Self { plan, store, now: at(NOW) }
+    }
+
+    fn token(&self, claims: &str) -> String {
+        let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+        let head = encode(r#"{"alg":"HS256","typ":"JWT","kid":"new"}"#);
+        let message = format!("{head}.{}", encode(claims));
+        let key = self.plan.sites[0].keyring.get("new").unwrap();
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).unwrap());
+        format!("{message}.{signature}")
+    }
+
+    /// Of an identity, issued at and valid until.
+    fn of_visitor(&self, id: &str, issued: u64, expires: u64) -> String {
+        self.token(&format!(r#"{{"sub":"{id}","iat":{issued},"exp":{expires}}}"#))
+    }
+
+    fn asks(&self, fields: &[(&str, &str)]) -> (Told, Carried) {
+        let (told, carried, _) = self.judged(fields);
+        (told, carried)
+    }
+
+    fn judged(&self, fields: &[(&str, &str)]) -> (Told, Carried, Option<crate::judge::Binder>) {
+        let headers = headers(&[&[("host", "acme.example")], fields].concat());
+        let request = view(&headers, "/");
+        let judgement = judge(&self.plan, self.store.memory(), &request, self.now);
+        let binder = judgement.binder(self.store.memory(), self.now);
+        let told = match &judgement.verdict.outcome {
+            Outcome::Refuse(refusal) => Told::Refused(refusal.reason().unwrap()),
+            Outcome::Preflight { .. } => panic!("no preflight was sent"),
+            Outcome::Forward(forward) => match (&forward.visitor.standing, &forward.overlooked) {
+                (Standing::Guest(reason), _) => Told::Guest(*reason),
+                (Standing::Verified(identity), None) => {
+                    Told::Verified(identity.id.clone().unwrap())
+                }
+                (Standing::Verified(identity), Some(why)) => {
+                    Told::Counted(identity.id.clone().unwrap(), why.reason().unwrap())
+                }
+            },
+        };
+        (told, judgement.carried, binder)
+    }
+
+    fn told(&self, fields: &[(&str, &str)]) -> Told {
+        self.asks(fields).0
+    }
+
+    fn says(&self, token: &str, session: &str) -> Told {
+        let bearer = format!("Bearer {token}");
+        let mut fields = Vec::new();
+        if !token.is_empty() {
+            fields.push(("authorization", bearer.as_str()));
+        }
+        if !session.is_empty() {
+            fields.push(("x-auth-token", session));
+        }
+        self.told(&fields)
+    }
+
+    /// Proves an identity in a session, and has the backend answer 200.
+    fn proves(&self, token: &str, session: &str, answer: &HeaderMap) {
+        let bearer = format!("Bearer {token}");
+        let fields = [("authorization", bearer.as_str()), ("x-auth-token", session)];
+        let (told, _, binder) = self.judged(&fields);
+        assert!(matches!(told, Told::Verified(_)), "{told:?}");
+        binder.unwrap().head(200, answer, &self.store);
+    }
+
+    fn ban(&self, id: &str, until: Option<u64>) {
+        let ban = Ban { reason: None, since: self.now, until: until.map(at) };
+        self.store.note(Change::Ban { site: "acme".into(), id: id.into(), ban });
+    }
+
+    fn logout(&self, id: &str) {
+        self.store.note(Change::Logout { site: "acme".into(), id: id.into(), at: self.now });
+    }
+}
+
+fn verified(id: &str) -> Told {
+    Told::Verified(id.into())
+}
+
+#[test]
+fn a_session_stands_for_the_identity_that_was_proven_in_it_once_the_backend_agreed() {
+    let mut scene = Scene::new(Mode::Prefer);
+    let token = scene.of_visitor("ada", NOW, NOW + 60);
+    let bearer = format!("Bearer {token}");
+    let fields = [("authorization", bearer.as_str()), ("x-auth-token", "cw-1")];
+    let (_, _, binder) = scene.judged(&fields);
+    binder.unwrap().head(500, &HeaderMap::new(), &scene.store);
+    assert_eq!(scene.says("", "cw-1"), Told::Guest(Reason::Missing), "the backend did not agree");
+    scene.proves(&token, "cw-1", &HeaderMap::new());
+    assert_eq!(scene.says("", "cw-1"), verified("ada"));
+    assert_eq!(scene.says("", "cw-2"), Told::Guest(Reason::Missing));
+    assert_eq!(scene.told(&[("cookie", "cw=cw-1")]), verified("ada"), "wherever it is carried");
+    scene.now = at(NOW + 599);
+    assert_eq!(scene.says("", "cw-1"), verified("ada"), "also when the token has expired");
+    scene.now = at(NOW + 600);
+    assert_eq!(scene.says("", "cw-1"), Told::Guest(Reason::Missing), "its time is over");
+}
+
+#[test]
+fn what_an_answer_brings_is_bound_too_from_header_cookie_and_body() {
+    let scene = Scene::new(Mode::Require);
+    let token = scene.of_visitor("ada", NOW, NOW + 60);
+    let answer = headers(&[
+        ("x-new-token", "from-header"),
+        ("set-cookie", "cw=from-cookie; Path=/"),
+        ("content-type", "application/json"),
+    ]);
+    let bearer = format!("Bearer {token}");
+    let (_, _, binder) = scene.judged(&[("authorization", bearer.as_str())]);
+    let mut binder = binder.unwrap();
+    binder.head(200, &answer, &scene.store);
+    binder.body(Some(br#"{"widget_auth_"#), false, &scene.store);
+    assert_eq!(scene.says("", "from-body"), Told::Refused(Reason::Missing));
+    binder.body(Some(br#"token":"from-body"}"#), true, &scene.store);
+    for session in ["from-header", "from-cookie", "from-body"] {
+        assert_eq!(scene.says("", session), verified("ada"), "{session}");
+    }
+}
+
+#[test]
+fn a_session_hands_on_to_a_new_token_no_more_than_the_time_it_has() {
+    let mut scene = Scene::new(Mode::Prefer);
+    scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "one", &HeaderMap::new());
+    scene.now = at(NOW + 500);
+    let (_, _, binder) = scene.judged(&[("x-auth-token", "one")]);
+    binder.unwrap().head(200, &headers(&[("x-new-token", "two")]), &scene.store);
+    assert_eq!(scene.says("", "two"), verified("ada"));
+    scene.now = at(NOW + 600);
+    assert_eq!(scene.says("", "two"), Told::Guest(Reason::Missing));
+}
+
+#[test]
+fn another_identity_in_a_bound_session_is_a_conflict() {
+    for (mode, expected) in [
+        (Mode::Require, Told::Refused(Reason::SessionConflict)),
+        (Mode::Prefer, Told::Refused(Reason::SessionConflict)),
+        (Mode::Accept, Told::Guest(Reason::SessionConflict)),
+        (Mode::Observe, Told::Counted("bob".into(), Reason::SessionConflict)),
+    ] {
+        let scene = Scene::new(mode);
+        scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "cw-1", &HeaderMap::new());
+        let bob = scene.of_visitor("bob", NOW, NOW + 60);
+        assert_eq!(scene.says(&bob, "cw-1"), expected, "{mode:?}");
+        assert_eq!(scene.says(&bob, "cw-2"), verified("bob"), "{mode:?}");
+    }
+    let scene = Scene::new(Mode::Prefer);
+    scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "a", &HeaderMap::new());
+    scene.proves(&scene.of_visitor("bob", NOW, NOW + 60), "b", &HeaderMap::new());
+    let both = [("x-auth-token", "a"), ("cookie", "cw=b")];
+    assert_eq!(scene.told(&both), Told::Refused(Reason::SessionConflict));
+}
+
+#[test]
+fn a_banned_visitor_is_kept_out_with_good_expired_or_no_token_in_the_session() {
+    for mode in [Mode::Require, Mode::Prefer, Mode::Accept] {
+        let mut scene = Scene::new(mode);
+        let token = scene.of_visitor("ada", NOW, NOW + 60);
+        scene.proves(&token, "cw-1", &HeaderMap::new());
+        scene.now = at(NOW + 10);
+        scene.ban("ada", None);
+        let banned = || Told::Refused(Reason::Banned);
+        assert_eq!(scene.says(&token, ""), banned(), "{mode:?}");
+        assert_eq!(scene.says("", "cw-1"), banned(), "{mode:?}");
+        scene.now = at(NOW + 300);
+        assert_eq!(scene.says(&token, ""), banned(), "{mode:?}: expired");
+        assert_eq!(scene.says(&token, "cw-1"), banned(), "{mode:?}: expired");
+        // Under a ban a session is remembered as long as the ban.
+        scene.now = at(NOW + 100_000);
+        scene.store.memory().purge(scene.now);
+        assert_eq!(scene.says("", "cw-1"), banned(), "{mode:?}: long after");
+        let neither = match mode {
+            Mode::Require => Told::Refused(Reason::Missing),
+            _ => Told::Guest(Reason::Missing),
+        };
+        assert_eq!(scene.says("", ""), neither, "{mode:?}: like anybody");
+    }
+}
+
+#[test]
+fn observe_forwards_the_banned_as_verified_and_counts_them() {
+    let scene = Scene::new(Mode::Observe);
+    let token = scene.of_visitor("ada", NOW, NOW + 60);
+    scene.proves(&token, "cw-1", &HeaderMap::new());
+    scene.ban("ada", None);
+    assert_eq!(scene.says(&token, ""), Told::Counted("ada".into(), Reason::Banned));
+    assert_eq!(scene.says("", "cw-1"), Told::Counted("ada".into(), Reason::Banned));
+}
+
+#[test]
+fn a_session_that_a_ban_ended_stays_ended_until_a_fresh_proof() {
+    let mut scene = Scene::new(Mode::Prefer);
+    let token = scene.of_visitor("ada", NOW, NOW + 500);
+    scene.proves(&token, "cw-1", &HeaderMap::new());
+    scene.now = at(NOW + 1);
+    scene.ban("ada", Some(NOW + 5));
+    scene.now = at(NOW + 6);
+    assert_eq!(scene.says("", "cw-1"), Told::Refused(Reason::Revoked), "the ban is over");
+    assert_eq!(scene.says(&token, ""), verified("ada"), "a ban revokes no token");
+    scene.proves(&token, "cw-1", &HeaderMap::new());
+    assert_eq!(scene.says("", "cw-1"), verified("ada"));
+}
+
+#[test]
+fn a_logout_revokes_what_was_issued_or_bound_before_it() {
+    for mode in [Mode::Require, Mode::Prefer, Mode::Accept] {
+        let mut scene = Scene::new(mode);
+        let token = scene.of_visitor("ada", NOW, NOW + 500);
+        scene.proves(&token, "cw-1", &HeaderMap::new());
+        scene.now = at(NOW + 1);
+        scene.logout("ada");
+        assert_eq!(scene.says(&token, ""), Told::Refused(Reason::Revoked), "{mode:?}");
+        assert_eq!(scene.says("", "cw-1"), Told::Refused(Reason::Revoked), "{mode:?}");
+        scene.now = at(NOW + 2);
+        let fresh = scene.of_visitor("ada", NOW + 2, NOW + 500);
+        scene.proves(&fresh, "cw-1", &HeaderMap::new());
+        assert_eq!(scene.says("", "cw-1"), verified("ada"), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_token_that_does_not_say_when_it_was_issued_is_known_again_at_a_logout() {
+    let mut scene = Scene::new(Mode::Prefer);
+    let undated = scene.token(r#"{"sub":"ada","exp":9999}"#);
+    let other = scene.token(r#"{"sub":"ada","exp":9998}"#);
+    assert_eq!(scene.says(&undated, ""), verified("ada"));
+    let memory = scene.store.memory().clone();
+    let seen = memory.site("acme").unwrap().seen("ada");
+    assert_eq!(seen, [memory.digest(Purpose::Credential, &undated)]);
+    let until = at(NOW + 600);
+    memory.apply(&Change::Hold { site: "acme".into(), credential: seen[0], until });
+    assert_eq!(scene.says(&undated, ""), Told::Refused(Reason::Revoked));
+    assert_eq!(scene.says(&other, ""), verified("ada"), "that one was not seen");
+    scene.now = until;
+    assert_eq!(scene.says(&undated, ""), verified("ada"));
+}
+
+#[test]
+fn a_session_whose_key_has_gone_lapsed_or_been_replaced_is_over() {
+    let mut scene = Scene::new(Mode::Prefer);
+    scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "cw-1", &HeaderMap::new());
+    let mut without = site(Mode::Prefer);
+    let keys = &without.keyring;
+    without.keyring = crate::dialect::Keyring::new(vec![keys.get("old").unwrap().clone()]);
+    scene.plan = fixture::plan(vec![without]);
+    assert_eq!(scene.says("", "cw-1"), Told::Refused(Reason::Revoked));
+    let replaced = crate::dialect::Key::secret(
+        "new",
+        crate::dialect::Algorithm::HS256,
+        &crate::secret::Secret::new(vec![8; 32]),
+    );
+    let mut with_another = site(Mode::Prefer);
+    with_another.keyring = crate::dialect::Keyring::new(vec![Arc::new(replaced.unwrap())]);
+    scene.plan = fixture::plan(vec![with_another]);
+    assert_eq!(scene.says("", "cw-1"), Told::Refused(Reason::Revoked), "of the same name");
+    scene.plan = fixture::plan(vec![site(Mode::Prefer)]);
+    assert_eq!(scene.says("", "cw-1"), verified("ada"), "side by side nobody is turned away");
+}
+
+#[test]
+fn a_single_use_token_passes_again_within_ten_seconds_only() {
+    let mut once = site(Mode::Prefer);
+    match &mut once.dialect.mechanism {
+        Mechanism::Jwt(rules) => rules.single_use = true,
+        Mechanism::Hmac(_) => unreachable!("the fixture has tokens"),
+    }
+    let mut scene = Scene::of(once);
+    let token = scene.token(r#"{"sub":"ada","exp":9999,"jti":"x"}"#);
+    assert_eq!(
+        scene.says(&scene.of_visitor("ada", NOW, 9999), ""),
+        Told::Refused(Reason::MissingClaim)
+    );
+    let bearer = format!("Bearer {token}");
+    let (told, carried) = scene.asks(&[("authorization", bearer.as_str())]);
+    assert_eq!((told, carried.used.is_some()), (verified("ada"), true));
+    scene.now = at(NOW + 10);
+    let (told, carried) = scene.asks(&[("authorization", bearer.as_str())]);
+    assert_eq!((told, carried.used), (verified("ada"), None), "widgets call twice");
+    scene.now = at(NOW + 11);
+    assert_eq!(scene.says(&token, ""), Told::Refused(Reason::Replayed));
+    let other = scene.token(r#"{"sub":"ada","exp":9999,"jti":"y"}"#);
+    assert_eq!(scene.says(&other, ""), verified("ada"));
+}
+
+#[test]
+fn a_session_in_a_cookie_counts_only_where_the_page_may_speak() {
+    let scene = Scene::new(Mode::Prefer);
+    scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "cw-1", &HeaderMap::new());
+    let posted = |origin: &str| {
+        let fields = [("host", "acme.example"), ("cookie", "cw=cw-1"), ("origin", origin)];
+        let headers = headers(&fields);
+        let request =
+            crate::gate::RequestView { method: &http::Method::POST, ..view(&headers, "/") };
+        let judgement = judge(&scene.plan, scene.store.memory(), &request, scene.now);
+        match judgement.verdict.outcome {
+            Outcome::Refuse(refusal) => refusal.reason(),
+            _ => None,
+        }
+    };
+    assert_eq!(posted("https://evil.example"), Some(Reason::OriginNotAllowed));
+    assert_eq!(posted("https://acme.example"), None);
+}
+
+#[test]
+fn during_an_outage_a_site_that_must_be_sure_turns_away_whom_it_would_have_verified() {
+    let mut sure = site(Mode::Prefer);
+    sure.remembers.on_store_outage = OnStoreOutage::Refuse;
+    let scene = Scene::of(sure);
+    let token = scene.of_visitor("ada", NOW, NOW + 60);
+    scene.proves(&token, "cw-1", &HeaderMap::new());
+    scene.store.memory().set_current(false);
+    assert_eq!(scene.says(&token, ""), Told::Refused(Reason::Unavailable));
+    assert_eq!(scene.says("", "cw-1"), Told::Refused(Reason::Unavailable));
+    assert_eq!(scene.says("", ""), Told::Guest(Reason::Missing));
+    scene.store.memory().set_current(true);
+    assert_eq!(scene.says(&token, ""), verified("ada"));
+}
+
+#[test]
+fn countersigns_own_cookie_is_given_once_and_stands_for_the_session() {
+    let mut with_cookie = site(Mode::Prefer);
+    let mut session = Session::clone(with_cookie.remembers.session.as_ref().unwrap());
+    session.cookie = true;
+    with_cookie.remembers.session = Some(Arc::new(session));
+    let scene = Scene::of(with_cookie);
+    let bearer = format!("Bearer {}", scene.of_visitor("ada", NOW, NOW + 60));
+    let made_up = [("authorization", bearer.as_str()), ("cookie", "__Host-countersign=made-up")];
+    let (_, _, binder) = scene.judged(&made_up);
+    let cookie = binder.unwrap().head(200, &HeaderMap::new(), &scene.store).unwrap();
+    let cookie = cookie.to_str().unwrap();
+    let (pair, rest) = cookie.split_once("; ").unwrap();
+    assert_eq!(rest, "Path=/; Max-Age=600; HttpOnly; Secure; SameSite=None; Partitioned");
+    assert_eq!(scene.told(&[("cookie", pair)]), verified("ada"));
+    assert_eq!(
+        scene.told(&[("cookie", "__Host-countersign=made-up")]),
+        Told::Guest(Reason::Missing)
+    );
+    let again = [("authorization", bearer.as_str()), ("cookie", pair)];
+    let (_, _, binder) = scene.judged(&again);
+    assert_eq!(binder.unwrap().head(200, &HeaderMap::new(), &scene.store), None, "it has one");
+}

@@ -1,0 +1,47 @@
+//! A request's one line in the log, and its counts.
+
+use super::Journey;
+use crate::telemetry::Occurrence;
+
+/// Facts of a request that outlive its head, for the log.
+pub struct Trace<'a> {
+    /// Method as sent.
+    pub method: &'a str,
+    /// Path as sent, without the query.
+    pub path: &'a str,
+    /// `HTTP/1.1`, …
+    pub protocol: &'static str,
+    /// The answer's status; 499 if the client left before there was one.
+    pub status: u16,
+    /// Whether this is an upgrade.
+    pub upgrade: bool,
+}
+
+impl Journey {
+    /// Writes the request's line and counts it, once.
+    pub fn record(&self, trace: &Trace<'_>) {
+        let upstream = self.upstream.as_ref().map(ToString::to_string);
+        let occurrence = Occurrence {
+            request_id: &self.request_id,
+            method: trace.method,
+            path: trace.path,
+            client: self.client,
+            protocol: trace.protocol,
+            status: trace.status,
+            decision: self.decided,
+            code: self.code,
+            overlooked: self.overlooked,
+            key: self.key.as_deref(),
+            identity: self.identity.as_deref(),
+            stripped: self.stripped,
+            omitted: &self.omitted,
+            duration: self.started.elapsed(),
+            overhead: self.own,
+            verification: self.verification,
+            upgrade: trace.upgrade,
+            upstream: upstream.as_deref(),
+            upstream_error: self.upstream_error,
+        };
+        occurrence.record(&self.meters);
+    }
+}
