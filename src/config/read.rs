@@ -134,6 +134,11 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
         report
             .value(place, "this is not how a secret is given")
             .expected("{ file: PATH }, { env: NAME } or { value: TEXT }");
+    } else if is_store(place) {
+        // The address, and the password in it, where its form should be.
+        report
+            .value(place, "this is not how a store is given")
+            .expected("store: { redis: { url: { env: REDIS_URL } } }");
     } else if is_key(place) {
         // Perhaps the secret itself, written where its entry should be.
         report
@@ -200,10 +205,23 @@ fn quoted(rest: &str) -> (String, Vec<&str>) {
 
 /// Members that hold a secret or lead to one.
 fn is_secret(place: &Place) -> bool {
-    place.0.iter().any(|step| match step {
-        Step::Key(name) => matches!(name.as_str(), "secret" | "token" | "password" | "public_key"),
-        Step::Index(_) => false,
-    })
+    let of_redis = matches!(
+        place.0.as_slice(),
+        [Step::Key(store), Step::Key(redis), Step::Key(url), ..]
+            if store == "store" && redis == "redis" && url == "url"
+    );
+    of_redis
+        || place.0.iter().any(|step| match step {
+            Step::Key(name) => {
+                matches!(name.as_str(), "secret" | "token" | "password" | "public_key")
+            }
+            Step::Index(_) => false,
+        })
+}
+
+/// `store`, or its kind of memory.
+fn is_store(place: &Place) -> bool {
+    matches!(place.0.as_slice(), [Step::Key(store)] | [Step::Key(store), _] if store == "store")
 }
 
 /// `sites.NAME.keys`, or one entry of it.

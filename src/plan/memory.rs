@@ -22,6 +22,17 @@ pub struct Session {
     pub cookie: bool,
 }
 
+impl Session {
+    /// How long a session stands where nothing else is said.
+    pub const TTL: Duration = Duration::from_secs(24 * 3600);
+    /// `max` where nothing else is said.
+    pub const MAX: usize = 100_000;
+    /// `max_per_identity` where nothing else is said.
+    pub const MAX_PER_IDENTITY: usize = 32;
+    /// The cookie that Countersign hands out.
+    pub const COOKIE: &str = "__Host-countersign";
+}
+
 /// Where an answer may bring a session token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brought {
@@ -119,7 +130,8 @@ pub enum StoreSettings {
     Redis(RedisUrl),
 }
 
-/// The address of a Redis server, which may hold a password.
+/// The address of a Redis server, which may hold a password. Empty where the configuration
+/// was loaded without its secrets.
 #[derive(Clone, Debug)]
 pub struct RedisUrl(pub crate::secret::Secret);
 
