@@ -174,7 +174,8 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
 /// `rest` is "`x`, expected one of `a`, `b`" and its shorter forms.
 fn unknown_key(report: &mut Report<'_>, place: &Place, rest: &str) {
     let (word, known) = quoted(rest);
-    if place.parent().is_some_and(|parent| is_secret(&parent)) {
+    let address = |parent: &Place| is_store(parent) && word.contains('@');
+    if place.parent().is_some_and(|parent| is_secret(&parent) || address(&parent)) {
         // A secret written in the wrong place must not be repeated in a log.
         let problem = report.key(place, "a key that secrets do not have");
         problem.expected(known.join(", "));

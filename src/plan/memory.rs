@@ -8,7 +8,8 @@ use crate::dialect::{Pointer, Source};
 /// A backend's session that stands for the identity that was proven in it (`session:`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Where requests carry the backend's session token. `Names::proof` is its name.
+    /// Where requests carry the backend's session token. `Names::proof` is its name. All are
+    /// `shared`: a value with another scheme is no session. None is a credential's place.
     pub request: Vec<Source>,
     /// Where the backend's answers bring a new one.
     pub response: Vec<Brought>,

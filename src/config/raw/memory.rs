@@ -145,11 +145,3 @@ pub enum OutageWord {
     /// Nobody is verified.
     Refuse,
 }
-
-/// What a token is known by that serves once.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SingleUse {
-    /// Its `jti`, which must be there.
-    Jti,
-}

@@ -15,9 +15,9 @@ pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
 };
 pub use memory::{
-    Brought, Embedded, Live, OnEndWord, OutageWord, Redis, Session, SessionSource, SingleUse, Store,
+    Brought, Embedded, Live, OnEndWord, OutageWord, Redis, Session, SessionSource, Store,
 };
-pub use scalars::{Mode, Period, PeriodOrNone, Seconds, Size, Switch, Threads, Time};
+pub use scalars::{Mode, Period, PeriodOrNone, Seconds, SingleUse, Size, Switch, Threads, Time};
 pub use shapes::{Admin, AdminSettings, List, Named, NamesOrName, OneOrMany, Upstream};
 pub use site::{
     Accept, Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site,

@@ -285,6 +285,26 @@ impl Switch {
     }
 }
 
+/// What a token is known by that serves once: `jti`, which must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SingleUse;
+
+scalar!(SingleUse, {
+    "description": "What a token is known by that serves once: `jti`, which must be there.",
+    "const": "jti"
+});
+
+impl SingleUse {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        if value.as_str() == Some("jti") {
+            return Ok(Self);
+        }
+        let complaint = Complaint::new(format!("{} does not belong here", shown(value)), "jti");
+        Err(complaint
+            .hint("it is the claim that tells one token from another; absent: any number of uses"))
+    }
+}
+
 /// Worker threads: a number, or `auto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threads(pub Option<usize>);
