@@ -361,6 +361,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn another_store_needs_a_restart_and_the_same_address_read_again_does_not() {
+        use crate::plan::{RedisUrl, StoreSettings};
+        let redis = |url: &str| {
+            let url = RedisUrl(Secret::new(url.as_bytes().to_vec()));
+            let process = fixture::plan(Vec::new()).process;
+            Process { store: StoreSettings::Redis(url), ..process }
+        };
+        let memory = fixture::plan(Vec::new()).process;
+        assert_eq!(differing(&memory, &redis("redis://a")), ["store"]);
+        assert_eq!(differing(&redis("redis://a"), &redis("redis://b")), ["store"]);
+        assert!(differing(&redis("redis://a"), &redis("redis://a")).is_empty());
+    }
+
+    #[test]
     fn a_generation_is_alive_for_as_long_as_somebody_holds_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("countersign.yaml");

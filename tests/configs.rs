@@ -226,6 +226,35 @@ fn a_secret_is_never_part_of_a_problem() {
     }
 }
 
+#[test]
+fn the_address_of_a_store_is_never_part_of_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    let address = "redis://:hunter2@";
+    for store in [
+        format!("'{address}'"),
+        format!("['{address}']"),
+        format!("{{ '{address}': x }}"),
+        format!("{{ redis: '{address}' }}"),
+        format!("{{ redis: ['{address}'] }}"),
+        format!("{{ redis: {{ '{address}': x }} }}"),
+        format!("{{ redis: {{ address: '{address}' }} }}"),
+        format!("{{ redis: {{ url: '{address}' }} }}"),
+        format!("{{ redis: {{ url: {{ '{address}': x }} }} }}"),
+        format!("{{ redis: {{ url: {{ value: ['{address}'] }} }} }}"),
+        format!("{{ redis: {{ url: {{ value: '{address}' }} }} }}"),
+        format!("{{ redis: {{ url: {{ value: '{address}', encoding: hex }} }} }}"),
+    ] {
+        let text = format!(
+            "version: 1\nlisteners: [{{ address: 127.0.0.1:0 }}]\nstore: {store}\n\
+             sites: {{ a: {{ dialect: jwt, upstream: 'http://b', mode: off }} }}\n"
+        );
+        fs::write(&path, text).unwrap();
+        let problems = config::load(&path).expect_err(&store).to_string();
+        assert!(!problems.contains("hunter2"), "{store}: {problems}");
+    }
+}
+
 /// Loads a configuration whose sites are these lines, with a 32-byte secret at `good`.
 fn with_sites(top: &str, sites: &str) -> countersign::plan::Plan {
     let folder = tempfile::tempdir().unwrap();
@@ -282,6 +311,18 @@ fn what_gives_reason_to_worry_is_a_warning() {
             format!("  a: {{ upstream: 'http://b', dialect: zendesk-chat, audience: w, {keys} }}"),
             "`audience` has no effect",
         ),
+        (
+            "",
+            site(&format!("on_store_outage: refuse, {keys}")),
+            "`on_store_outage: refuse` has no effect",
+        ),
+        (
+            "",
+            format!(
+                "  a: {{ upstream: 'http://b', dialect: user-hash, live: {{ on_expiry: close }}, {keys} }}"
+            ),
+            "`on_expiry: close` has no effect",
+        ),
     ] {
         let warnings = with_sites(top, &sites).warnings;
         assert!(warnings.len() == 1 && warnings[0].contains(warning), "{warning}: {warnings:?}");
@@ -289,10 +330,105 @@ fn what_gives_reason_to_worry_is_a_warning() {
     for sound in [
         site(keys),
         site("mode: off"),
+        site(&format!("session: {{ cookie: true }}, live: {{ on_expiry: close }}, {keys}")),
         "  a: { upstream: 'http://b', dialect: ringcentral-engage, keys: [ { id: k, secret: { file: short } } ] }".into(),
     ] {
         assert_eq!(with_sites("", &sound).warnings, Vec::<String>::new(), "{sound}");
     }
+}
+
+#[test]
+fn a_session_of_visitors_without_ids_is_a_warning() {
+    let site = |settings: &str| {
+        let amazon = format!(
+            "  a: {{ upstream: 'http://b', dialect: amazon-connect, audience: w, {settings}, \
+             session: {{ cookie: true }}, keys: [ {{ id: k, secret: {{ file: good }} }} ] }}"
+        );
+        with_sites("", &amazon).warnings
+    };
+    let warnings = site("mode: require");
+    assert!(warnings.iter().any(|one| one.contains("`session` binds only")), "{warnings:?}");
+    assert_eq!(site("id_claim: /attributes/customerId"), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_site_remembers_is_what_it_says_and_else_the_defaults() {
+    use countersign::dialect::{Carrier, Mechanism, Pointer};
+    use countersign::plan::{Brought, OnEnd, OnStoreOutage, Remembrance, StoreSettings};
+    use std::time::Duration;
+    let load =
+        |name: &str| config::load(&Path::new(ROOT).join("tests/configs/good").join(name)).unwrap();
+    let plan = load("memory.yaml");
+    assert!(!plan.verbs);
+    let StoreSettings::Redis(url) = &plan.process.store else { panic!("{:?}", plan.process) };
+    assert_eq!(url.0.expose(), b"rediss://user:password@redis.acme.example:6380/1");
+    let [chatwoot, every, own] = plan.sites.as_slice() else { panic!("three sites") };
+    let single_use = |site: &countersign::plan::Site| match &site.dialect.mechanism {
+        Mechanism::Jwt(rules) => rules.single_use,
+        Mechanism::Hmac(_) => false,
+    };
+    assert_eq!([chatwoot, every, own].map(single_use), [false, true, true]);
+
+    let session = chatwoot.remembers.session.as_ref().unwrap();
+    let names: Vec<String> =
+        session.request.iter().map(|source| source.carrier.names().proof.clone()).collect();
+    assert_eq!(names, ["x-auth-token", "cw_conversation"]);
+    assert_eq!(session.response, [Brought::Json(Pointer(vec!["widget_auth_token".into()]))]);
+    assert_eq!((session.ttl, session.max), (Duration::from_secs(86_400), 100_000));
+    assert_eq!((session.max_per_identity, session.cookie), (32, false));
+    assert_eq!(chatwoot.remembers.on_store_outage, OnStoreOutage::Refuse);
+    assert_eq!(chatwoot.remembers.live, countersign::plan::Live::default());
+    assert_eq!(chatwoot.remembers.logout_hold, Duration::ZERO, "hashes never expire");
+
+    let session = every.remembers.session.as_ref().unwrap();
+    let [first, rest @ ..] = session.request.as_slice() else { panic!("five places") };
+    assert!(matches!(&first.carrier, Carrier::Header { scheme: Some(s), .. } if s == "Session"));
+    assert_eq!(rest.len(), 4);
+    assert!(session.request.iter().all(|source| source.shared), "another scheme is no session");
+    let header = http::HeaderName::from_static("x-session");
+    let pointer = Pointer(vec!["session".into(), "token".into()]);
+    let brought =
+        [Brought::Header(header), Brought::Cookie("session".into()), Brought::Json(pointer)];
+    assert_eq!(session.response, brought);
+    assert_eq!((session.ttl, session.max), (Duration::from_secs(1800), 10));
+    assert_eq!((session.max_per_identity, session.cookie), (1, true));
+    let live = every.remembers.live;
+    assert_eq!((live.on_expiry, live.on_key_removal), (OnEnd::Close, OnEnd::Keep));
+    assert_eq!((live.grace, live.max_connections_per_identity), (Duration::ZERO, 5));
+    assert_eq!(every.remembers.logout_hold, Duration::from_secs(3600));
+
+    assert!(own.remembers.session.as_ref().is_some_and(|session| session.request.is_empty()));
+    assert_eq!(own.remembers.logout_hold, Remembrance::TOKENS_HOLD);
+
+    let plan = load("store_in_memory.yaml");
+    assert_eq!(plan.process.store, StoreSettings::Memory);
+    assert!(plan.verbs);
+    assert_eq!(plan.sites[0].remembers, Remembrance::default());
+}
+
+#[test]
+fn a_store_is_beside_its_configuration_and_its_address_where_the_secrets_are() {
+    use countersign::plan::StoreSettings;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    let load = |store: &str, secrets: bool| {
+        let text = format!(
+            "version: 1\nlisteners: [{{ address: 127.0.0.1:0 }}]\nstore: {store}\n\
+             sites: {{ a: {{ dialect: jwt, upstream: 'http://b', mode: off }} }}\n"
+        );
+        fs::write(&path, text).unwrap();
+        config::load_with(&path, &Options { secrets }).map(|plan| plan.process.store.clone())
+    };
+    let store = load("{ embedded: { path: memory } }", true).unwrap();
+    assert_eq!(store, StoreSettings::Embedded(folder.path().join("memory")));
+
+    let redis = "{ redis: { url: { file: redis.url } } }";
+    assert!(load(redis, true).unwrap_err().to_string().contains("cannot be read"));
+    let StoreSettings::Redis(url) = load(redis, false).unwrap() else { panic!("redis") };
+    assert!(url.0.is_empty());
+    fs::write(folder.path().join("redis.url"), "redis://127.0.0.1:6379/0\n").unwrap();
+    let StoreSettings::Redis(url) = load(redis, true).unwrap() else { panic!("redis") };
+    assert_eq!(url.0.expose(), b"redis://127.0.0.1:6379/0");
 }
 
 #[test]

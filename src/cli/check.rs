@@ -10,7 +10,7 @@ use crate::clock::UnixTime;
 use crate::config::{self, Options};
 use crate::dialect::Key;
 use crate::gate::route::PathPattern;
-use crate::plan::{Plan, Site};
+use crate::plan::{Plan, Session, Site, StoreSettings};
 
 /// Arguments of `countersign check`.
 #[derive(Debug, clap::Args)]
@@ -70,6 +70,12 @@ fn summary(plan: &Plan, options: &Options, now: UnixTime) -> String {
     if let Some(health) = &process.health {
         line(&mut out, "health", &health.to_string());
     }
+    let store = match &process.store {
+        StoreSettings::Memory => "in memory: gone with a restart".to_owned(),
+        StoreSettings::Embedded(path) => path.display().to_string(),
+        StoreSettings::Redis(_) => "redis".to_owned(),
+    };
+    line(&mut out, "store", &store);
     for site in &plan.sites {
         describe(&mut out, plan, site, options, now);
     }
@@ -94,6 +100,9 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
         let mode = route.settings.mode.name();
         line(out, "route", &format!("{methods}{space}{} {mode}", path(&route.pattern)));
     }
+    if let Some(session) = &site.remembers.session {
+        line(out, "session", &session_line(session));
+    }
     if !options.secrets {
         line(out, "keys", "not read");
     }
@@ -103,6 +112,12 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
     for set in site.key_sets() {
         line(out, "keys from", &set.source.shown());
     }
+}
+
+fn session_line(session: &Session) -> String {
+    let request = session.request.iter().map(|source| source.carrier.names().proof.clone());
+    let own = session.cookie.then(|| Session::COOKIE.to_owned());
+    format!("{} for {} s", joined(request.chain(own)), session.ttl.as_secs_f64())
 }
 
 fn path(pattern: &PathPattern) -> String {

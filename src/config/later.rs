@@ -9,45 +9,24 @@ use super::place::{Place, Step};
 use super::read::take_out;
 use super::report::Report;
 
-/// What is taken out with such a key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    /// The member.
-    Member,
-    /// What the member is in: without it, nothing is left that makes sense.
-    Whole,
-}
-use Extent::{Member, Whole};
-
-/// Path (`*` is any member or entry), extent, and what the feature is.
-const LATER: &[(&str, Extent, &str)] = &[
-    ("listeners.*.tls", Member, "TLS on a listener"),
-    ("health.tls", Member, "TLS on a listener"),
-    ("admin.tls", Member, "TLS on a listener"),
-    ("decision", Member, "the decision listener for other gateways"),
-    ("store.embedded", Whole, "a store on disk; only { memory: {} } works"),
-    ("store.redis", Whole, "a shared store; only { memory: {} } works"),
-    ("assertion", Member, "the signed assertion"),
-    ("sites.*.upstream.ca", Member, "TLS to the backend"),
-    ("sites.*.upstream.verify", Member, "TLS to the backend"),
-    ("sites.*.upstream.health", Member, "health checks of the backend"),
-    ("sites.*.headers", Member, "other header names and presets"),
-    ("sites.*.session", Member, "sessions"),
-    ("sites.*.live", Member, "rules for live connections"),
-    ("sites.*.on_store_outage", Member, "stores that can fail"),
-    ("sites.*.chat_started", Member, "webhooks"),
-    ("sites.*.webhooks", Member, "webhooks"),
-    ("sites.*.webhook_private_targets", Member, "webhooks"),
-    ("sites.*.details", Member, "visitor details"),
-    ("sites.*.logout_hold", Member, "logouts"),
-    ("sites.*.translate", Member, "translation into the backend's own proof"),
-    ("sites.*.enrich", Member, "enrichment"),
-    ("sites.*.single_use", Member, "tokens for one use"),
-    ("sites.*.verbs", Member, "the widget's own endpoints"),
-    ("verbs", Member, "the widget's own endpoints"),
-    ("headers", Member, "header budgets"),
-    ("dialects.*.single_use", Member, "tokens for one use"),
-    ("dialects.*.jwt.single_use", Member, "tokens for one use"),
+/// Path (`*` is any member or entry), and what the feature is.
+const LATER: &[(&str, &str)] = &[
+    ("listeners.*.tls", "TLS on a listener"),
+    ("health.tls", "TLS on a listener"),
+    ("admin.tls", "TLS on a listener"),
+    ("decision", "the decision listener for other gateways"),
+    ("assertion", "the signed assertion"),
+    ("sites.*.upstream.ca", "TLS to the backend"),
+    ("sites.*.upstream.verify", "TLS to the backend"),
+    ("sites.*.upstream.health", "health checks of the backend"),
+    ("sites.*.headers", "other header names and presets"),
+    ("sites.*.chat_started", "webhooks"),
+    ("sites.*.webhooks", "webhooks"),
+    ("sites.*.webhook_private_targets", "webhooks"),
+    ("sites.*.details", "visitor details"),
+    ("sites.*.translate", "translation into the backend's own proof"),
+    ("sites.*.enrich", "enrichment"),
+    ("headers", "header budgets"),
 ];
 
 /// What is said of every one of them.
@@ -55,19 +34,15 @@ pub const NOT_YET: &str = "not supported by this version";
 
 /// Reports every such key and takes it out of the tree.
 pub fn take_out_later(value: &mut Value, report: &mut Report<'_>) {
-    for (pattern, extent, feature) in LATER {
+    for (pattern, feature) in LATER {
         let steps: Vec<&str> = pattern.split('.').collect();
         let mut found = Vec::new();
         find(value, &steps, Place::root(), &mut found);
         for place in found {
             let name = place.last_key().unwrap_or_default().to_owned();
             report.key(&place, format!("`{name}` is {NOT_YET} ({feature})")).hint("remove it");
-            let gone = match (extent, place.parent()) {
-                (Whole, Some(parent)) => parent,
-                _ => place,
-            };
-            take_out(value, &gone);
-            report.removed(gone);
+            take_out(value, &place);
+            report.removed(place);
         }
     }
 }

@@ -134,6 +134,11 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
         report
             .value(place, "this is not how a secret is given")
             .expected("{ file: PATH }, { env: NAME } or { value: TEXT }");
+    } else if is_store(place) {
+        // The address, and the password in it, where its form should be.
+        report
+            .value(place, "this is not how a store is given")
+            .expected("store: { redis: { url: { env: REDIS_URL } } }");
     } else if is_key(place) {
         // Perhaps the secret itself, written where its entry should be.
         report
@@ -169,7 +174,8 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
 /// `rest` is "`x`, expected one of `a`, `b`" and its shorter forms.
 fn unknown_key(report: &mut Report<'_>, place: &Place, rest: &str) {
     let (word, known) = quoted(rest);
-    if place.parent().is_some_and(|parent| is_secret(&parent)) {
+    let address = |parent: &Place| is_store(parent) && word.contains('@');
+    if place.parent().is_some_and(|parent| is_secret(&parent) || address(&parent)) {
         // A secret written in the wrong place must not be repeated in a log.
         let problem = report.key(place, "a key that secrets do not have");
         problem.expected(known.join(", "));
@@ -200,10 +206,23 @@ fn quoted(rest: &str) -> (String, Vec<&str>) {
 
 /// Members that hold a secret or lead to one.
 fn is_secret(place: &Place) -> bool {
-    place.0.iter().any(|step| match step {
-        Step::Key(name) => matches!(name.as_str(), "secret" | "token" | "password" | "public_key"),
-        Step::Index(_) => false,
-    })
+    let of_redis = matches!(
+        place.0.as_slice(),
+        [Step::Key(store), Step::Key(redis), Step::Key(url), ..]
+            if store == "store" && redis == "redis" && url == "url"
+    );
+    of_redis
+        || place.0.iter().any(|step| match step {
+            Step::Key(name) => {
+                matches!(name.as_str(), "secret" | "token" | "password" | "public_key")
+            }
+            Step::Index(_) => false,
+        })
+}
+
+/// `store`, or its kind of memory.
+fn is_store(place: &Place) -> bool {
+    matches!(place.0.as_slice(), [Step::Key(store)] | [Step::Key(store), _] if store == "store")
 }
 
 /// `sites.NAME.keys`, or one entry of it.

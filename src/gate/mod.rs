@@ -30,7 +30,7 @@ pub mod policy;
 mod prover;
 mod query;
 pub mod route;
-pub mod session;
+mod session;
 mod source;
 mod spent;
 #[cfg(test)]

@@ -15,9 +15,6 @@ use super::source::{self, cookies, lossy};
 use crate::dialect::Carrier;
 use crate::plan::Session;
 
-/// Countersign's own session cookie (`session: { cookie: true }`).
-pub const COOKIE: &str = "__Host-countersign";
-
 /// More different tokens than any widget sends.
 const MOST: usize = 8;
 
@@ -59,7 +56,7 @@ pub(super) fn tokens<'a>(
         let fields = request.headers.get_all(header::COOKIE).iter();
         fields
             .flat_map(cookies)
-            .filter(|cookie| cookie.name == COOKIE.as_bytes())
+            .filter(|cookie| cookie.name == Session::COOKIE.as_bytes())
             .for_each(|cookie| add(lossy(cookie.value), true, true));
     }
     if tokens.len() > MOST { Err(TooMany) } else { Ok(tokens) }
@@ -75,10 +72,10 @@ pub(super) fn leave_cookie(request: &RequestView<'_>, edits: &mut Edits) {
         return;
     }
     edits.rewrite(request.headers, &header::COOKIE, |field| {
-        if !cookies(field).any(|cookie| cookie.name == COOKIE.as_bytes()) {
+        if !cookies(field).any(|cookie| cookie.name == Session::COOKIE.as_bytes()) {
             return Rewritten::Same;
         }
-        let rest = cookies(field).filter(|cookie| cookie.name != COOKIE.as_bytes());
+        let rest = cookies(field).filter(|cookie| cookie.name != Session::COOKIE.as_bytes());
         let rest: Vec<&[u8]> =
             rest.map(|cookie| cookie.raw).filter(|raw| !raw.is_empty()).collect();
         Rewritten::from_bytes(rest.join(&b"; "[..]))

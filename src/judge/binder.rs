@@ -15,7 +15,6 @@ use super::Carried;
 use crate::clock::UnixTime;
 use crate::dialect::Pointer;
 use crate::dialect::json::{self, Json};
-use crate::gate::session::COOKIE;
 use crate::identity::Identity;
 use crate::plan::{Brought, Session, Site};
 use crate::store::{Binding, Change, Digest, Memory, Purpose, Store};
@@ -158,7 +157,8 @@ impl Binder {
         self.bring(&value, store);
         let age = self.session.ttl.as_secs();
         let cookie = format!(
-            "{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; Secure; SameSite=None; Partitioned"
+            "{}={value}; Path=/; Max-Age={age}; HttpOnly; Secure; SameSite=None; Partitioned",
+            Session::COOKIE
         );
         HeaderValue::try_from(cookie).ok()
     }

@@ -8,7 +8,8 @@ use crate::dialect::{Pointer, Source};
 /// A backend's session that stands for the identity that was proven in it (`session:`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Where requests carry the backend's session token. `Names::proof` is its name.
+    /// Where requests carry the backend's session token. `Names::proof` is its name. All are
+    /// `shared`: a value with another scheme is no session. None is a credential's place.
     pub request: Vec<Source>,
     /// Where the backend's answers bring a new one.
     pub response: Vec<Brought>,
@@ -23,6 +24,15 @@ pub struct Session {
 }
 
 impl Session {
+    /// How long a session stands where nothing else is said.
+    pub const TTL: Duration = Duration::from_secs(24 * 3600);
+    /// `max` where nothing else is said.
+    pub const MAX: usize = 100_000;
+    /// `max_per_identity` where nothing else is said.
+    pub const MAX_PER_IDENTITY: usize = 32;
+    /// The cookie that Countersign hands out.
+    pub const COOKIE: &str = "__Host-countersign";
+
     /// Whether the bodies of answers are read.
     pub fn reads_answers(&self) -> bool {
         self.response.iter().any(|place| matches!(place, Brought::Json(_)))
@@ -126,7 +136,8 @@ pub enum StoreSettings {
     Redis(RedisUrl),
 }
 
-/// The address of a Redis server, which may hold a password.
+/// The address of a Redis server, which may hold a password. Empty where the configuration
+/// was loaded without its secrets.
 #[derive(Clone, Debug)]
 pub struct RedisUrl(pub crate::secret::Secret);
 

@@ -68,6 +68,18 @@ fn check_sums_a_good_configuration_up_and_warns() {
 }
 
 #[test]
+fn check_says_what_is_remembered_and_where_and_no_password() {
+    let store = "store: { redis: { url: { value: \"redis://:hunter2@127.0.0.1\" } } }\n";
+    let session = "session: { request: [ { header: X-Auth-Token } ], cookie: true, ttl: 1h }";
+    let text = good_config().replacen("mode: require", &format!("mode: require\n    {session}"), 1);
+    let (_folder, path) = written(&text.replacen("sites:", &format!("{store}sites:"), 1));
+    let said = stdout(&countersign(&["check", "--config", &path]));
+    assert!(said.contains("store      redis\n"), "{said}");
+    assert!(said.contains("session    x-auth-token, __Host-countersign for 3600 s\n"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn check_prints_every_problem_at_its_place() {
     let broken = good_config()
         .replace("dialect: jwt", "dialect: jwtt")

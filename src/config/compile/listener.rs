@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Compiler, secret};
+use super::{Compiler, secret, store};
 use crate::config::place::Place;
 use crate::config::raw;
-use crate::plan::{Address, Admin, Process, StoreSettings};
+use crate::plan::{Address, Admin, Process};
 
 const ADDRESS: &str = "IP address and port, such as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080";
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
@@ -41,8 +41,9 @@ pub fn process(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) -> Option<Pro
         Some(at)
     });
     let threads = raw.threads.and_then(|threads| threads.0);
+    let store = store::store(compiler, raw.store.as_ref());
     let sound = compiler.report.count() == before;
-    sound.then_some(Process { listeners, admin, health, threads, store: StoreSettings::default() })
+    sound.then_some(Process { listeners, admin, health, threads, store })
 }
 
 /// Where probes are answered: the health listener if there is one, else the admin listener.

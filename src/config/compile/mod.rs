@@ -13,13 +13,16 @@ mod key;
 mod key_folder;
 mod key_set;
 mod listener;
+mod memory;
 mod pattern;
 mod route;
 mod secret;
+mod session;
 mod settings;
 mod signing;
 mod site;
 mod source;
+mod store;
 mod unsigned;
 mod upstream;
 
@@ -120,7 +123,6 @@ pub fn plan(
     let root = Place::root();
 
     version(&mut compiler, raw);
-    store(&mut compiler, raw);
     let process = listener::process(&mut compiler, raw);
     let trusted_proxies = access::trusted_proxies(&mut compiler, raw.trusted_proxies.as_ref());
     let limits = settings::limits(&mut compiler, raw.limits.as_ref());
@@ -150,7 +152,8 @@ pub fn plan(
         let place = place.key(name);
         hosts.add(&mut compiler, index, raw, &place);
         let listeners = process.as_ref().map(|process| process.listeners.as_slice());
-        let surroundings = site::Surroundings { listeners: listeners.unwrap_or_default() };
+        let store = process.as_ref().map(|process| &process.store);
+        let surroundings = site::Surroundings { listeners: listeners.unwrap_or_default(), store };
         sites.extend(site::site(&mut compiler, &mut dialects, index, name, raw, &surroundings));
     }
 
@@ -165,7 +168,7 @@ pub fn plan(
         timeouts,
         drain,
         log,
-        verbs: true,
+        verbs: raw.verbs.is_none_or(|raw::Switch(on)| on),
         process: process?,
         warnings: std::mem::take(&mut report.warnings),
         watched,
@@ -183,15 +186,5 @@ fn version(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) {
                 .expected("version: 1");
         }
         None => compiler.missing(&Place::root(), "version", "version: 1"),
-    }
-}
-
-fn store(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) {
-    if let Some(store) = &raw.store
-        && store.memory.is_none()
-        // `memory:` with nothing behind it is what it says.
-        && !compiler.report.has_key(&Place::root().key("store").key("memory"))
-    {
-        compiler.missing(&Place::root().key("store"), "memory", "{ memory: {} }");
     }
 }

@@ -15,6 +15,7 @@ pub struct Signing<'r> {
     pub id_claim: &'r Option<String>,
     pub require_claims: &'r Option<raw::List<String>>,
     pub leeway: &'r Option<raw::JwtLeeway>,
+    pub single_use: &'r Option<raw::SingleUse>,
     pub sources: &'r Option<raw::List<raw::Source>>,
 }
 
@@ -28,6 +29,7 @@ macro_rules! signing {
                     id_claim: &raw.id_claim,
                     require_claims: &raw.require_claims,
                     leeway: &raw.leeway,
+                    single_use: &raw.single_use,
                     sources: &raw.sources,
                 }
             }
@@ -70,6 +72,7 @@ fn no_token_settings(
         ("id_claim", raw.id_claim.is_some()),
         ("require_claims", raw.require_claims.is_some()),
         ("leeway", raw.leeway.is_some()),
+        ("single_use", raw.single_use.is_some()),
     ] {
         if written {
             compiler

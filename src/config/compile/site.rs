@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::dialect::{Compiled, Dialects};
 use super::settings::body_limit;
 use super::signing::{Signing, configured};
-use super::{Compiler, accepts, access, key, pattern, route, unsigned, upstream};
+use super::{Compiler, accepts, access, key, memory, pattern, route, unsigned, upstream};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{
@@ -14,12 +14,14 @@ use crate::dialect::{
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
-use crate::plan::{Address, KeySets, NO_SITE, Remembrance, Settings, Site};
+use crate::plan::{Address, KeySets, NO_SITE, Settings, Site, StoreSettings};
 
 /// What a site cannot know of itself.
 pub struct Surroundings<'p> {
     /// Where this process listens.
     pub listeners: &'p [Address],
+    /// Where its memory is kept, if that is sound.
+    pub store: Option<&'p StoreSettings>,
 }
 
 /// Compiles one site; `None` when too little of it is sound.
@@ -94,6 +96,16 @@ pub fn site(
     let others = accepts.iter_mut().map(|accepted| &mut accepted.dialect);
     unsigned::unite(&mut std::iter::once(&mut dialect).chain(others).collect::<Vec<_>>());
 
+    let ours = memory::Ours {
+        name,
+        dialect: &dialect,
+        has_id_claim: raw.id_claim.is_some(),
+        accepts: &accepts,
+        routes: &routes,
+        store: surroundings.store,
+    };
+    let remembers = memory::remembrance(compiler, raw, &ours, &place);
+
     Some(Site {
         values: SiteValues::new(name, &dialect.name),
         name: name.into(),
@@ -105,7 +117,7 @@ pub fn site(
         settings,
         routes,
         upstream: upstream?,
-        remembers: Remembrance::default(),
+        remembers,
     })
 }
 
@@ -212,6 +224,8 @@ pub fn token_settings(
         rules.leeway_iat = leeway.iat.map_or(rules.leeway_iat, seconds);
         rules.leeway_exp = leeway.exp.map_or(rules.leeway_exp, seconds);
     }
+    // What its dialect asks for stays asked for.
+    rules.single_use |= raw.single_use.is_some();
 }
 
 fn audience(

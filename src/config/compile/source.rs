@@ -5,7 +5,7 @@ use http::HeaderName;
 use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::raw;
-use crate::dialect::{Carrier, HashField, Mechanism, MessagePiece, Names, Source};
+use crate::dialect::{Carrier, HashField, HmacRules, Mechanism, MessagePiece, Names, Source};
 use crate::gate::contract;
 
 const ONE: &str = "one of header, query, cookie, websocket_protocol, json, form, multipart";
@@ -23,10 +23,14 @@ pub fn sources(
             .key(place, "an empty list of sources")
             .expected("[ { header: Authorization, scheme: Bearer } ]");
     }
+    let hash = match mechanism {
+        Mechanism::Jwt(_) => None,
+        Mechanism::Hmac(rules) => Some(rules),
+    };
     let mut sources: Vec<Source> = Vec::new();
     for (index, raw) in raw.entries() {
         let place = place.index(index);
-        let Some(source) = source(compiler, raw, mechanism, &place) else { continue };
+        let Some(source) = source(compiler, raw, hash, &place) else { continue };
         if sources.iter().any(|other| other.carrier == source.carrier) {
             compiler.report.value(&place, "this source stands here for the second time");
         }
@@ -58,10 +62,11 @@ pub fn overlap(one: &Source, other: &Source) -> bool {
     same_kind && name == theirs
 }
 
-fn source(
+/// One place: of a hash with what it covers, or of a single text such as a token.
+pub fn source(
     compiler: &mut Compiler<'_, '_>,
     raw: &raw::Source,
-    mechanism: &Mechanism,
+    hash: Option<&HmacRules>,
     place: &Place,
 ) -> Option<Source> {
     let kinds = [
@@ -89,14 +94,14 @@ fn source(
             .hint("schemes such as Bearer belong to headers and parameters");
     }
     let place_of_names = place.key(kind);
-    if kind == "websocket_protocol" && matches!(mechanism, Mechanism::Hmac(_)) {
+    if kind == "websocket_protocol" && hash.is_some() {
         compiler
             .report
             .key(&place_of_names, "a subprotocol has room for a token, not for a hash and its id")
             .expected("one of header, query, cookie, json, form, multipart");
         return None;
     }
-    let mut names = names(compiler, written, mechanism, &place_of_names)?;
+    let mut names = names(compiler, written, hash, &place_of_names)?;
     check_names(compiler, kind, &names, &place_of_names)?;
     let carrier = match kind {
         "header" => {
@@ -149,25 +154,25 @@ fn scheme(
 fn names(
     compiler: &mut Compiler<'_, '_>,
     written: &raw::NamesOrName,
-    mechanism: &Mechanism,
+    hash: Option<&HmacRules>,
     place: &Place,
 ) -> Option<Names> {
-    match (mechanism, written) {
-        (Mechanism::Jwt(_), raw::NamesOrName::Name(name)) => {
+    match (hash, written) {
+        (None, raw::NamesOrName::Name(name)) => {
             Some(Names { proof: name.clone(), ..Names::default() })
         }
-        (Mechanism::Jwt(_), raw::NamesOrName::Names(_)) => {
+        (None, raw::NamesOrName::Names(_)) => {
             compiler.report.value(place, "a token has no names for its parts").expected("one name");
             None
         }
-        (Mechanism::Hmac(_), raw::NamesOrName::Name(_)) => {
+        (Some(_), raw::NamesOrName::Name(_)) => {
             compiler
                 .report
                 .value(place, "a hash alone proves nothing")
                 .expected("the names of the hash and of what it covers: { id: …, proof: … }");
             None
         }
-        (Mechanism::Hmac(rules), raw::NamesOrName::Names(written)) => {
+        (Some(rules), raw::NamesOrName::Names(written)) => {
             let Some(proof) = written.proof.clone() else {
                 compiler.missing(place, "proof", "{ id: …, proof: … }");
                 return None;
@@ -234,7 +239,8 @@ fn word(field: HashField) -> &'static str {
     }
 }
 
-fn check_names(
+/// Whether these names can stand in a place of that kind.
+pub fn check_names(
     compiler: &mut Compiler<'_, '_>,
     kind: &str,
     names: &Names,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::{List, Named, OneOrMany, Seconds, SecretEncoding, Size, Source};
+use super::{List, Named, OneOrMany, Seconds, SecretEncoding, SingleUse, Size, Source};
 use crate::config::read::Complaint;
 
 /// How a vendor signs identity: `jwt` or `hmac`.
@@ -48,6 +48,8 @@ pub struct Jwt {
     pub leeway: Option<JwtLeeway>,
     /// How long a token may live.
     pub lifetime: Option<Lifetime>,
+    /// Tokens serve once, known by their `jti`: a later repeat is refused.
+    pub single_use: Option<SingleUse>,
 }
 
 /// How `kid` chooses among the keys: `kid`, `kid_if_present`, `kid_or_any`, `any`, or

@@ -6,6 +6,7 @@
 //! would lose the positions.
 
 mod dialect;
+mod memory;
 mod scalars;
 mod shapes;
 mod site;
@@ -13,7 +14,10 @@ mod site;
 pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
 };
-pub use scalars::{Mode, Period, PeriodOrNone, Seconds, Size, Threads, Time};
+pub use memory::{
+    Brought, Embedded, Live, OnEndWord, OutageWord, Redis, Session, SessionSource, Store,
+};
+pub use scalars::{Mode, Period, PeriodOrNone, Seconds, SingleUse, Size, Switch, Threads, Time};
 pub use shapes::{Admin, AdminSettings, List, Named, NamesOrName, OneOrMany, Upstream};
 pub use site::{
     Accept, Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site,
@@ -38,8 +42,11 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// Probes and metrics alone, for kubelet and Prometheus.
     pub health: Option<Listener>,
-    /// Where bans, logouts and sessions are kept.
+    /// Where bans, logouts and sessions are kept. Default in memory; a change needs a restart.
     pub store: Option<Store>,
+    /// Whether the widget's own endpoints under `/.countersign/` are answered here (default
+    /// on); `off` gives their paths back to the backends.
+    pub verbs: Option<Switch>,
     /// How much a refusal tells.
     pub errors: Option<Errors>,
     /// Whose forwarding headers are believed: CIDRs, or `private` (loopback, RFC 1918, ULA,
@@ -71,20 +78,6 @@ pub struct Listener {
     /// Path of a Unix socket, instead of `address`.
     pub unix: Option<String>,
 }
-
-/// Where bans, logouts and sessions are kept.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Store {
-    /// In memory: gone with a restart.
-    #[schemars(required)]
-    pub memory: Option<Memory>,
-}
-
-/// The memory store has no settings.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Memory {}
 
 /// How much a refusal tells.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

@@ -261,6 +261,50 @@ impl Mode {
     }
 }
 
+/// `on` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch(pub bool);
+
+scalar!(Switch, {
+    "description": "`on` or `off`.",
+    "enum": ["on", "off", true, false]
+});
+
+impl Switch {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        match value {
+            // YAML 1.1 tools write the words so.
+            Value::Bool(on) => Ok(Self(*on)),
+            Value::String(word) if word == "on" => Ok(Self(true)),
+            Value::String(word) if word == "off" => Ok(Self(false)),
+            other => {
+                let what = format!("{} does not belong here", shown(other));
+                Err(Complaint::new(what, "on or off"))
+            }
+        }
+    }
+}
+
+/// What a token is known by that serves once: `jti`, which must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SingleUse;
+
+scalar!(SingleUse, {
+    "description": "What a token is known by that serves once: `jti`, which must be there.",
+    "const": "jti"
+});
+
+impl SingleUse {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        if value.as_str() == Some("jti") {
+            return Ok(Self);
+        }
+        let complaint = Complaint::new(format!("{} does not belong here", shown(value)), "jti");
+        Err(complaint
+            .hint("it is the claim that tells one token from another; absent: any number of uses"))
+    }
+}
+
 /// Worker threads: a number, or `auto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threads(pub Option<usize>);
@@ -335,5 +379,15 @@ mod tests {
         assert_eq!(read::<Mode>("false"), Ok(Mode(gate::Mode::Off)));
         assert_eq!(read::<Mode>("off"), Ok(Mode(gate::Mode::Off)));
         assert!(read::<Mode>("true").is_err());
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off_in_either_spelling_of_yaml() {
+        for (text, on) in [("on", true), ("off", false), ("true", true), ("false", false)] {
+            assert_eq!(read::<Switch>(text), Ok(Switch(on)), "{text}");
+        }
+        for text in ["yes", "1", "~", "[]", "{}", "Off"] {
+            assert!(read::<Switch>(text).is_err(), "{text}");
+        }
     }
 }

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{JwtLeeway, List, Mode, NamesOrName, OneOrMany, Period, Size, Time, Upstream};
+use super::{
+    JwtLeeway, List, Live, Mode, NamesOrName, OneOrMany, OutageWord, Period, Session, SingleUse,
+    Size, Time, Upstream,
+};
 
 /// One chat backend and the people who may speak to it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -35,6 +38,8 @@ pub struct Site {
     pub issuer: Option<String>,
     /// How far clocks may differ, instead of the dialect's own leeway.
     pub leeway: Option<JwtLeeway>,
+    /// Tokens serve once, known by their `jti`: a later repeat is refused.
+    pub single_use: Option<SingleUse>,
     /// What becomes of identity fields without proof (default claim).
     pub unsigned: Option<UnsignedWord>,
     /// Leave the credential in the request (default false).
@@ -50,6 +55,16 @@ pub struct Site {
     pub body_limit: Option<Size>,
     /// Further dialects with keys of their own: moving from one vendor's signing to another's.
     pub accepts: Option<List<Accept>>,
+    /// The backend's session, which stands for the identity that was proven in it. Absent:
+    /// every request proves for itself.
+    pub session: Option<Session>,
+    /// What becomes of live connections when the trust in them ends.
+    pub live: Option<Live>,
+    /// What happens while the store cannot be reached (default serve).
+    pub on_store_outage: Option<OutageWord>,
+    /// How long credentials without `iat` are refused after a logout (default 10m for
+    /// tokens, 0s for hashes).
+    pub logout_hold: Option<Period>,
 }
 
 /// A further dialect whose credentials a site accepts.
@@ -74,6 +89,8 @@ pub struct Accept {
     pub issuer: Option<String>,
     /// How far clocks may differ, instead of the dialect's own leeway.
     pub leeway: Option<JwtLeeway>,
+    /// Tokens serve once, known by their `jti`: a later repeat is refused.
+    pub single_use: Option<SingleUse>,
 }
 
 /// A key that verifies: `secret` or `public_key`; or many, from a set or a folder: `jwks`

@@ -121,7 +121,7 @@ fn jwt_rules(
         leeway_exp: seconds(leeway.exp).unwrap_or(0),
         max_lifetime: seconds(lifetime.and_then(|lifetime| lifetime.max)),
         lifetime_without_exp: seconds(lifetime.and_then(|lifetime| lifetime.without_exp)),
-        single_use: false,
+        single_use: raw.single_use.is_some(),
         min_remaining: seconds(lifetime.and_then(|lifetime| lifetime.min_remaining)).unwrap_or(0),
         claims: claim_rules(compiler, claims, dialect),
     })
