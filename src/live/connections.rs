@@ -64,8 +64,8 @@ impl Connections {
         if let Some(id) = facts.identity() {
             self.of_kind(facts.kind).entry(id.clone()).or_default().insert(number);
         }
-        if let Some(session) = facts.session {
-            self.sessions.entry(session).or_default().insert(number);
+        for session in &facts.sessions {
+            self.sessions.entry(*session).or_default().insert(number);
         }
         let expires = facts.trust().and_then(|trust| trust.expires);
         let mode = facts.mode;
@@ -89,7 +89,7 @@ impl Connections {
         if let Some(id) = entry.facts.identity() {
             take_out(self.of_kind(entry.facts.kind), id, number);
         }
-        if let Some(session) = &entry.facts.session {
+        for session in &entry.facts.sessions {
             take_out(&mut self.sessions, session, number);
         }
         Some(entry)

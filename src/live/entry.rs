@@ -49,8 +49,8 @@ pub struct Facts {
     pub mode: Mode,
     /// Whose it is.
     pub who: Who,
-    /// The backend's session that the request named, if the site knows sessions.
-    pub session: Option<SessionPrint>,
+    /// The backend's sessions that the request named, where the site knows sessions.
+    pub sessions: Box<[SessionPrint]>,
     /// The request's method: with the path it finds the route again after a reload.
     pub method: Method,
     /// The request's path as sent, without query.

@@ -52,6 +52,8 @@ pub struct Registry {
 pub enum Selector<'s> {
     /// All of an identity's, on every device.
     Identity(&'s str),
+    /// Those of an identity that were judged until then.
+    JudgedUntil(&'s str, UnixTime),
     /// Those of an identity that was logged out then: judged until then, or by a credential
     /// that was issued until then.
     LoggedOut(&'s str, UnixTime),
@@ -105,6 +107,9 @@ impl Registry {
         if let Some(connections) = self.sites.lock().get_mut(site) {
             let numbers = match selector {
                 Selector::Identity(id) => connections.of_identity(id),
+                Selector::JudgedUntil(id, at) => {
+                    connections.those(connections.of_identity(id), |facts| facts.judged <= at)
+                }
                 Selector::LoggedOut(id, at) => {
                     connections.those(connections.of_identity(id), |facts| facts.precede(at))
                 }
@@ -127,20 +132,23 @@ impl Registry {
     }
 
     /// Lets an identity's connections last until `expires`, where that is later (`None` is
-    /// for ever). A proof that was brought in a session concerns those of that session, and
+    /// for ever). A proof that was brought in sessions concerns those of these sessions, and
     /// those that named none. Returns how many it concerned.
     pub fn extend(
         &self,
         site: &str,
         id: &str,
-        session: Option<SessionPrint>,
+        sessions: &[SessionPrint],
         expires: Option<UnixTime>,
     ) -> usize {
         let mut sites = self.sites.lock();
         let Some(connections) = sites.get_mut(site) else { return 0 };
         let mut concerned = connections.of_identity(id);
-        if let Some(session) = session {
-            let fits = |facts: &Facts| facts.session.is_none_or(|own| own == session);
+        if !sessions.is_empty() {
+            let fits = |facts: &Facts| {
+                let own = &facts.sessions;
+                own.is_empty() || own.iter().any(|own| sessions.contains(own))
+            };
             concerned = connections.those(concerned, fits);
         }
         for number in &concerned {
@@ -226,7 +234,7 @@ mod tests {
     #[test]
     fn the_others_are_chosen_by_session_by_number_and_all_at_once() {
         let registry = Registry::new();
-        let of_session = |n| Facts { session: Some([n; 16]), ..verified("ana") };
+        let of_session = |n| Facts { sessions: [[0; 16], [n; 16]].into(), ..verified("ana") };
         let handles = [
             open(&registry, of_session(1)),
             open(&registry, of_session(2)),
@@ -247,7 +255,7 @@ mod tests {
     fn a_logout_ends_what_was_judged_or_issued_before_it() {
         let registry = Registry::new();
         let issued = |judged, at| {
-            let mut facts = Facts { judged, session: Some([1; 16]), ..verified("ana") };
+            let mut facts = Facts { judged, sessions: [[1; 16]].into(), ..verified("ana") };
             if let Who::Verified(trust) = &mut facts.who {
                 trust.issued_at = at;
             }
@@ -294,7 +302,7 @@ mod tests {
     #[test]
     fn what_is_gone_leaves_nothing_behind() {
         let registry = Registry::new();
-        let session = |facts| Facts { session: Some([7; 16]), ..facts };
+        let session = |facts| Facts { sessions: [[7; 16]].into(), ..facts };
         let handles: Vec<_> = (0..10)
             .map(|n| open(&registry, session(of(&n.to_string(), 1, Some(later(n))))))
             .chain([open(&registry, guest(Reason::Missing))])
@@ -328,7 +336,7 @@ mod tests {
     fn a_later_proof_moves_the_end_forward_and_never_back() {
         let registry = Registry::new();
         let expiring = |session: Option<u8>| Facts {
-            session: session.map(|n| [n; 16]),
+            sessions: session.map(|n| [n; 16]).into_iter().collect(),
             ..of("ana", 1, Some(later(10)))
         };
         let sessions = [Some(1), Some(2), None];
@@ -339,13 +347,13 @@ mod tests {
             listed.iter().map(|listed| listed.expires).collect::<Vec<_>>()
         };
         let ten = Some(later(10));
-        assert_eq!(registry.extend("acme", "ana", None, Some(later(5))), 3);
+        assert_eq!(registry.extend("acme", "ana", &[], Some(later(5))), 3);
         assert_eq!(expiries(), [ten; 4]);
-        assert_eq!(registry.extend("acme", "ana", Some([2; 16]), Some(later(20))), 2);
+        assert_eq!(registry.extend("acme", "ana", &[[2; 16], [9; 16]], Some(later(20))), 2);
         assert_eq!(expiries(), [ten, Some(later(20)), Some(later(20)), ten]);
-        assert_eq!(registry.extend("acme", "ana", None, None), 3);
-        assert_eq!(registry.extend("acme", "ana", None, Some(later(99))), 3);
+        assert_eq!(registry.extend("acme", "ana", &[], None), 3);
+        assert_eq!(registry.extend("acme", "ana", &[], Some(later(99))), 3);
         assert_eq!(expiries(), [None, None, None, ten]);
-        assert_eq!(registry.extend("acme", "nobody", None, None), 0);
+        assert_eq!(registry.extend("acme", "nobody", &[], None), 0);
     }
 }

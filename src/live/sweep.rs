@@ -206,7 +206,7 @@ mod tests {
         let expired = Some(End::EXPIRED);
         assert_eq!(ends(&handles), [expired, None, None, None, expired]);
         assert_eq!((End::EXPIRED.code, End::EXPIRED.text), (3000, "identity expired"));
-        registry.extend("acme", "bob", None, Some(later(500)));
+        registry.extend("acme", "bob", &[], Some(later(500)));
         assert_eq!(registry.sweep(&plan, later(529)), 0);
         assert_eq!(registry.sweep(&plan, later(530)), 1);
         assert_eq!(registry.sweep(&plan, later(900)), 0, "once");

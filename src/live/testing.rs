@@ -37,7 +37,7 @@ pub fn guest(reason: Reason) -> Facts {
         generation: 1,
         mode: Mode::Prefer,
         who: Who::Guest(reason),
-        session: None,
+        sessions: Box::default(),
         method: http::Method::GET,
         path: "/chat/7".into(),
         client: None,
