@@ -180,7 +180,8 @@ async fn an_idle_websocket_is_closed_when_its_proof_and_grace_are_over_unless_pr
     for socket in &mut kept {
         socket.echoes("still here").await.expect("an echo");
     }
-    assert_eq!(closed(&gateway, "expired").await, 1.0);
+    eventually("it is counted", PATIENCE, || async { closed(&gateway, "expired").await == 1.0 })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
