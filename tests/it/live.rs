@@ -7,7 +7,6 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::cases::dialect;
 use crate::support::echo::Echo;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::h2c;
