@@ -14,6 +14,7 @@ pub mod gate;
 pub mod identity;
 pub mod judge;
 pub mod jwks;
+pub mod live;
 pub mod plan;
 pub mod proxy;
 pub mod refusal;

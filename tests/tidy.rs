@@ -108,7 +108,12 @@ fn the_proof_and_the_decision_see_nothing_of_the_world() {
 
 #[test]
 fn judgement_and_refusals_know_no_server() {
-    only(&["pingora"], &|_| false, &["judge", "refusal", "plan"], "keep them usable without it");
+    only(
+        &["pingora"],
+        &|_| false,
+        &["judge", "live", "refusal", "plan"],
+        "keep them usable without it",
+    );
 }
 
 #[test]

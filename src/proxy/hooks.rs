@@ -30,6 +30,7 @@ use super::{head, wire};
 use crate::drain::{Drain, Phase};
 use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract};
 use crate::jwks;
+use crate::live::Registry;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
@@ -56,20 +57,24 @@ struct Shared {
     upstreams: Upstreams,
     drain: Arc<Drain>,
     store: Arc<Store>,
+    live: Arc<Registry>,
     untrusted_warned: Mutex<Option<Instant>>,
 }
 
 impl Gate {
     /// Hooks that judge by `current`, forward to `upstreams`, and tell clients to leave
-    /// once `drain` has begun. What visitors bring about is remembered in `store`.
+    /// once `drain` has begun. What visitors bring about is remembered in `store`, and
+    /// what stays open is listed in `live`.
     pub fn new(
         current: Arc<Current>,
         upstreams: Upstreams,
         drain: Arc<Drain>,
         store: Arc<Store>,
+        live: Arc<Registry>,
     ) -> Self {
         let untrusted_warned = Mutex::new(None);
-        Self { shared: Arc::new(Shared { current, upstreams, drain, store, untrusted_warned }) }
+        let shared = Shared { current, upstreams, drain, store, live, untrusted_warned };
+        Self { shared: Arc::new(shared) }
     }
 
     /// What is remembered.
@@ -90,6 +95,11 @@ impl Gate {
     /// The shutdown.
     pub fn drain(&self) -> &Arc<Drain> {
         &self.shared.drain
+    }
+
+    /// The live connections.
+    pub fn live(&self) -> &Arc<Registry> {
+        &self.shared.live
     }
 
     /// The context of a new request.
@@ -180,6 +190,7 @@ impl Gate {
                 );
             }
         }
+        self.prolong(journey);
         step
     }
 
@@ -327,6 +338,9 @@ impl Gate {
             if let Some(cookie) = journey.answered(status, &response.headers, &self.shared.store) {
                 response.append_header("Set-Cookie", cookie)?;
             }
+            let request = session.req_header();
+            let place = (&request.method, path_of(request));
+            self.answer_begins(journey, place, (response.status, &response.headers));
             journey.release();
         }
         if self.shared.drain.phase() > Phase::Serving {
@@ -336,8 +350,17 @@ impl Gate {
     }
 
     /// A part of the answer's body goes by: it may bring a session's token.
-    pub fn response_body(&self, body: Option<&Bytes>, end: bool, journey: &mut Journey) {
+    ///
+    /// # Errors
+    /// The answer streams, and has been ended.
+    pub fn response_body(
+        &self,
+        body: Option<&Bytes>,
+        end: bool,
+        journey: &mut Journey,
+    ) -> Result<()> {
         journey.answers(body.map(|part| &part[..]), end, &self.shared.store);
+        self.answer_goes_on(end, journey)
     }
 
     /// Answers a request whose way to the backend failed.
@@ -362,7 +385,6 @@ impl Gate {
     /// The end: one log line, one count.
     pub fn done(&self, session: &Session, error: Option<&Error>, journey: &Journey) {
         let request = session.req_header();
-        let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
         let status = match session.response_written() {
             Some(response) => response.status.as_u16(),
             // The client left before there was an answer.
@@ -377,11 +399,14 @@ impl Gate {
         }
         journey.record(&Trace {
             method: request.method.as_str(),
-            path: target.split('?').next().unwrap_or_default(),
+            path: path_of(request),
             protocol: protocol(request.version),
             status,
             upgrade: false,
         });
+        if let Some(end) = journey.presence.end() {
+            journey.meters().cut(end.reason);
+        }
     }
 }
 
@@ -415,6 +440,12 @@ fn ends(session: &Session) -> (Peer, bool, Option<u16>) {
     };
     let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     (peer, tls, local_port)
+}
+
+/// The path as sent, without its query.
+fn path_of(request: &RequestHeader) -> &str {
+    let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
+    target.split('?').next().unwrap_or_default()
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -479,6 +510,10 @@ fn response_header(reply: &Reply) -> Result<ResponseHeader> {
 
 /// What an error means for the client; `None`: there is nobody left to tell.
 fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str)> {
+    if journey.presence.end().is_some() {
+        // Its head has been sent; here it just ends.
+        return None;
+    }
     let unreachable = "the chat backend cannot be reached";
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(400)) | (ErrorSource::Downstream, InvalidHTTPHeader) => {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::farewell::Farewell;
 use super::passage::Passage;
+use super::presence::{Circumstances, Presence};
 use crate::clock::UnixTime;
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
@@ -35,13 +36,13 @@ pub struct Journey {
     generation: Option<Arc<Generation>>,
     meters: Arc<SiteMeters>,
     request_id: String,
-    client: Option<IpAddr>,
+    pub(super) client: Option<IpAddr>,
     site: Option<usize>,
     origin: Option<String>,
     allowed_origins: Arc<[Origin]>,
     frame_ancestors: Option<Arc<Ancestors>>,
     forward: Option<Box<Forward>>,
-    decided: Option<Decided>,
+    pub(super) decided: Option<Decided>,
     code: Option<&'static str>,
     key: Option<Arc<str>>,
     identity: Option<String>,
@@ -60,6 +61,8 @@ pub struct Journey {
     binder: Option<Box<Binder>>,
     pub(super) attempts: usize,
     pub(super) body: Passage,
+    pub(super) circumstances: Circumstances,
+    pub(super) presence: Presence,
     pub(super) upstream: Option<crate::upstream::Endpoint>,
     upstream_error: Option<UpstreamError>,
     _in_flight: Option<GaugeGuard>,
@@ -105,6 +108,8 @@ impl Journey {
             binder: None,
             attempts: 0,
             body: Passage::default(),
+            circumstances: Circumstances::default(),
+            presence: Presence::default(),
             upstream: None,
             upstream_error: None,
             _in_flight: None,
@@ -234,6 +239,8 @@ impl Journey {
         let judge::Judgement { verdict, lacks_key, verification, carried } = judgement;
         self.unknown_session =
             verdict.site.and_then(|site| Some((site.name.clone(), carried.unknown?)));
+        let by_session = carried.by_session.is_some();
+        self.circumstances = Circumstances { judged: now, sessions: carried.sessions, by_session };
         self.lacks_key = lacks_key.into_iter().flat_map(|sets| sets.iter().cloned()).collect();
         self.stripped = verdict.stripped;
         self.distrusted = verdict.distrusted;

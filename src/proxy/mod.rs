@@ -7,6 +7,7 @@ pub mod head;
 pub mod hooks;
 pub mod journey;
 mod passage;
+mod presence;
 mod relay;
 mod spelling;
 mod subprotocol;
@@ -116,7 +117,7 @@ impl ProxyHttp for Proxy {
         end: bool,
         journey: &mut Journey,
     ) -> Result<Option<Duration>> {
-        self.gate.response_body(body.as_ref(), end, journey);
+        self.gate.response_body(body.as_ref(), end, journey)?;
         Ok(None)
     }
 

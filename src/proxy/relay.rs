@@ -47,6 +47,11 @@ impl Lane {
         self.farewell = Some(frame);
     }
 
+    /// Whether the receiver has been told that nothing more comes.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     fn part_at_boundary(&mut self) {
         if self.frames.at_boundary()
             && let Some(farewell) = self.farewell.take()

@@ -6,7 +6,8 @@
 //! race between the backend's 101 and our own bookkeeping. Bytes that a client sends
 //! before the 101 wait for it; if it does not come they are dropped with the connection.
 //!
-//! Frames are followed, not read: a shutdown puts a Close frame between two of them.
+//! Frames are followed, not read: whoever ends a WebSocket from outside (a shutdown, a ban,
+//! the proof's end) puts a Close frame between two of them.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -26,8 +27,10 @@ use super::journey::{Journey, Step, Trace};
 use super::relay::Lane;
 use super::subprotocol::Offer;
 use super::wire::{self, Answer};
-use crate::drain::{Drain, Phase};
+use crate::drain::Phase;
 use crate::gate::{Body, Edits, Fault, Peer, RequestView, contract};
+use crate::live::{End, Handle, Kind};
+use crate::plan::ErrorStyle;
 use crate::proxy::head::Handshake;
 use crate::telemetry::{CloseReason, UpstreamError};
 use crate::upstream::{Endpoint, keepalive};
@@ -36,6 +39,8 @@ use crate::upstream::{Endpoint, keepalive};
 const HALF_OPEN: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for the ends of frames before it cuts.
 const FRAME_END: Duration = Duration::from_millis(500);
+/// The same where somebody has lost the right to be heard.
+const FRAME_END_AT_ONCE: Duration = Duration::from_millis(250);
 /// WebSocket close codes (RFC 6455 §7.4.1, IANA registry).
 const GOING_AWAY: u16 = 1001;
 const SERVICE_RESTART: u16 = 1012;
@@ -120,6 +125,8 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         journey.generation().map_or(HALF_OPEN, |generation| generation.plan.timeouts.response);
     let spread =
         journey.generation().map_or(Duration::ZERO, |generation| generation.plan.drain.spread);
+    let limits = journey.site_in_force().map(|site| site.remembers.live);
+    let facts = journey.facts(Kind::WebSocket, &Method::GET, &path);
     journey.release();
     let Client { mut stream, early, .. } = client;
     let sent = async {
@@ -138,6 +145,9 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         }
         return;
     }
+    // Without a decision there is nothing to relay.
+    let Some((facts, limits)) = facts.zip(limits) else { return };
+    let listed = gate.list(facts, limits.max_connections_per_identity);
     let mut live = journey.meters().live();
     let request_id = journey.request_id().to_owned();
     // What an idle WebSocket holds from here on is small and named.
@@ -153,8 +163,8 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         active: Instant::now(),
         first_end: None,
     };
-    drop((early, read));
-    let end = tunnel.run(gate.drain(), spread, &request_id).await;
+    drop((early, read, path));
+    let end = tunnel.run(gate, &listed, spread, &request_id).await;
     live.ended(end);
 }
 
@@ -339,24 +349,29 @@ enum Relayed {
 }
 
 impl Tunnel {
-    /// Relays until both sides have closed, one breaks, nothing goes by for too long, or a
-    /// shutdown ends it.
-    async fn run(mut self, drain: &Drain, spread: Duration, request_id: &str) -> CloseReason {
+    /// Relays until both sides have closed, one breaks, nothing goes by for too long, or it
+    /// is ended from outside.
+    async fn run(
+        mut self,
+        gate: &Gate,
+        listed: &Handle,
+        spread: Duration,
+        request_id: &str,
+    ) -> CloseReason {
         let asked_to_end = async {
-            drain.reached(Phase::Closing).await;
+            gate.drain().reached(Phase::Closing).await;
             tokio::time::sleep(share_of(spread, request_id)).await;
         };
-        tokio::pin!(asked_to_end);
-        loop {
+        let ended = listed.ended();
+        tokio::pin!(asked_to_end, ended);
+        let goodbye = loop {
             let patience = self.first_end.map(|_| HALF_OPEN).or(self.idle);
             let deadline = patience.map(|patience| self.active + patience);
             tokio::select! {
                 biased;
                 // First, because relaying may use up all the time a task has.
-                () = &mut asked_to_end => {
-                    self.say_goodbye().await;
-                    return CloseReason::Drain;
-                }
+                end = &mut ended => break Goodbye::of(end, gate.current().guard().plan.errors),
+                () = &mut asked_to_end => break Goodbye::RESTART,
                 relayed = poll_fn(|context| self.poll_relay(context)) => match relayed {
                     Relayed::Done(end) => return end,
                     Relayed::HalfClosed => {}
@@ -368,7 +383,9 @@ impl Tunnel {
                     }
                 }
             }
-        }
+        };
+        self.say(&goodbye).await;
+        goodbye.reason
     }
 
     fn poll_relay(&mut self, context: &mut Context<'_>) -> Poll<Relayed> {
@@ -408,17 +425,49 @@ impl Tunnel {
         }
     }
 
-    /// A Close frame to each side, between two frames; in the middle of one, a cut.
-    async fn say_goodbye(mut self) {
-        self.downward.say_goodbye(close_from_server(SERVICE_RESTART, "service restart"));
+    /// A Close frame to each side, between two frames; in the middle of one, a cut. The
+    /// backend hears that its client goes away, as browsers put it when they leave a page:
+    /// 1000 would be the chat's own end, which it is not.
+    async fn say(mut self, goodbye: &Goodbye) {
+        self.downward.say_goodbye(close_from_server(goodbye.code, goodbye.text));
         self.upward.say_goodbye(close_from_client(GOING_AWAY, "going away"));
         let said = poll_fn(|context| {
             let (up, down) = self.poll_lanes(context);
             if up.is_ready() && down.is_ready() { Poll::Ready(()) } else { Poll::Pending }
         });
-        if timeout(FRAME_END, said).await.is_ok() {
-            wire::close_lingering(self.client).await;
+        let said = timeout(goodbye.patience, said).await.is_ok();
+        let Self { client, backend, downward, .. } = self;
+        let backend = said.then_some(backend);
+        // What the client still sends must not reset what it has been told.
+        if downward.is_closed() {
+            wire::close_lingering(client).await;
         }
+        drop(backend);
+    }
+}
+
+/// How a WebSocket is ended from outside.
+struct Goodbye {
+    reason: CloseReason,
+    code: u16,
+    text: &'static str,
+    patience: Duration,
+}
+
+impl Goodbye {
+    const RESTART: Self = Self {
+        reason: CloseReason::Drain,
+        code: SERVICE_RESTART,
+        text: "service restart",
+        patience: FRAME_END,
+    };
+
+    fn of(end: End, style: ErrorStyle) -> Self {
+        let text = match style {
+            ErrorStyle::Helpful => end.text,
+            ErrorStyle::Terse => "",
+        };
+        Self { reason: end.reason, code: end.code, text, patience: FRAME_END_AT_ONCE }
     }
 }
 

@@ -5,6 +5,7 @@ mod chunks;
 pub mod front;
 mod keys;
 pub mod listen;
+mod live;
 mod memory;
 mod signals;
 
@@ -16,6 +17,7 @@ use tokio::runtime::Runtime;
 
 use crate::admin::{self, AdminState, Readiness};
 use crate::drain::{Drain, Phase};
+use crate::live::Registry;
 use crate::plan::{Address, Plan, Process};
 use crate::proxy::{Gate, Proxy};
 use crate::reload::{self, Current, Loader, Trigger};
@@ -114,7 +116,10 @@ async fn run(
         readiness.clone(),
         store.clone(),
     ));
-    let gate = Gate::new(current.clone(), upstreams.clone(), drain.clone(), store.clone());
+    let live = Registry::new();
+    live::heed(store.memory(), live.clone());
+    let gate =
+        Gate::new(current.clone(), upstreams.clone(), drain.clone(), store.clone(), live.clone());
     let front = Arc::new(Front { proxy: Proxy::application(gate.clone(), threads), gate });
 
     // Probes first: an orchestrator that asks early gets a truthful "not yet".
@@ -136,6 +141,7 @@ async fn run(
     let stop_watching = drain.pingora();
     tokio::spawn(reload::watch(current.clone(), stop_watching));
     tokio::spawn(keep_readiness(current.clone(), upstreams, readiness.clone(), drain.clone()));
+    tokio::spawn(live::keep(current.clone(), live, drain.clone()));
     tokio::spawn(memory::keep(current.clone(), store, drain.clone()));
     tokio::spawn(keys::keep(current.clone(), readiness.clone(), drain.clone()));
     let quick = signals.until_asked_to_stop(|| reload_quietly(&current)).await;

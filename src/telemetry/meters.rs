@@ -208,6 +208,13 @@ impl SiteMeters {
         }
     }
 
+    /// An answer that streamed was cut.
+    pub fn cut(&self, reason: CloseReason) {
+        if let Some(counter) = self.live_closed.get(reason as usize) {
+            counter.inc();
+        }
+    }
+
     /// When a key of this site last verified a credential, if it has since the start.
     pub fn key_last_used(&self, id: &str) -> Option<UnixTime> {
         self.keys.last_used(id)

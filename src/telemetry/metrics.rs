@@ -89,7 +89,7 @@ metrics! {
     reloads IntCounter "config_reloads_total" ["trigger", "result"] NONE "Attempts to reload the configuration.",
     generation IntGauge "config_generation" [] NONE "Which generation of the configuration is in force, counted from 1.",
     live IntGauge "live_connections" ["site"] NONE "Open WebSockets.",
-    live_closed IntCounter "live_connections_closed_total" ["site", "reason"] NONE "WebSockets that ended, by who ended them.",
+    live_closed IntCounter "live_connections_closed_total" ["site", "reason"] NONE "WebSockets that ended, by who ended them; and streaming answers that Countersign cut.",
     upstream_errors IntCounter "upstream_errors_total" ["site", "kind"] NONE "Failures to get an answer from the backend.",
     in_flight IntGauge "http_requests_in_flight" ["site"] NONE "Requests that are being answered.",
     connections IntGauge "connections" ["listener"] NONE "Open client connections.",

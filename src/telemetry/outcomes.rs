@@ -54,7 +54,7 @@ words! {
 }
 
 words! {
-    /// Who ended a WebSocket.
+    /// Who ended a WebSocket, or cut an answer that streamed.
     CloseReason {
         /// The client.
         Client "client",
@@ -66,6 +66,18 @@ words! {
         Drain "drain",
         /// The connection broke.
         Aborted "aborted",
+        /// Its proof expired (`live.on_expiry: close`).
+        Expired "expired",
+        /// Its identity logged out, or the key that proved it is in force no more.
+        Revoked "revoked",
+        /// Its identity was banned.
+        Banned "banned",
+        /// A reload lets such guests in no more.
+        Narrowed "narrowed",
+        /// Its identity opened more than `live.max_connections_per_identity`.
+        TooMany "too_many",
+        /// The admin API.
+        Operator "operator",
     }
 }
 

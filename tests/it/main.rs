@@ -30,6 +30,7 @@ mod idle;
 mod init;
 mod key_sets;
 mod limits;
+mod live;
 mod matrix;
 mod pipelining;
 mod plain_pingora;

@@ -8,6 +8,8 @@
 //! | `/slow/300` | answers after so many milliseconds |
 //! | `/stream/1000000` | a body of so many bytes, with its length |
 //! | `/chunked` | the echo in chunks, with a trailer |
+//! | `/events` | an event stream: one event, then silence |
+//! | `/trickle` | a body of no stated length, a piece every 50 ms without end |
 //! | `/informational` | a 103 before the answer |
 //! | `/framed` | policies that say who may frame it |
 //! | `/forge` | `Countersign-*` among its own header fields |
@@ -199,6 +201,23 @@ impl Peer {
                             Content-Type: application/json\r\n\r\n";
                 let body = format!("{:x}\r\n{echo}\r\n0\r\nX-Trailer: t\r\n\r\n", echo.len());
                 self.stream.write_all(format!("{head}{body}").as_bytes()).await
+            }
+            ("events", _) => {
+                let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
+                            Content-Type: text/event-stream; charset=utf-8\r\n\r\n";
+                self.stream.write_all(format!("{head}9\r\ndata: 1\n\n\r\n").as_bytes()).await?;
+                let mut scratch = [0; 1024];
+                while self.stream.read(&mut scratch).await? > 0 {}
+                Ok(())
+            }
+            ("trickle", _) => {
+                self.stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    .await?;
+                loop {
+                    self.stream.write_all(b"4\r\ndrop\r\n").await?;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
             _ if request.method == "HEAD" => {
                 let head = "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nX-Method: HEAD\r\n\r\n";

@@ -1,0 +1,190 @@
+//! How requests enter the registry of live connections, and how answers leave it early.
+//!
+//! Every WebSocket is listed, once it is one. An answer is, if its visitor is verified and
+//! it streams: an event stream from its head, any other of no stated length from the first
+//! piece of its body that is not the last. Answers that state their length, and those that
+//! are complete with their first piece, end by themselves: they cost nothing here.
+//!
+//! An answer that is ended breaks off where it is.
+
+use http::{HeaderMap, Method, StatusCode, header};
+use pingora::{Error, ErrorType, Result};
+
+use super::hooks::Gate;
+use super::journey::Journey;
+use crate::clock::UnixTime;
+use crate::identity::{Identity, Standing};
+use crate::live::{End, Facts, Handle, Kind, SessionPrint, Trust, Who};
+use crate::plan::{OnEnd, Site};
+use crate::store::Digest;
+
+/// What a judgement says of a connection besides the visitor.
+#[derive(Default)]
+pub(super) struct Circumstances {
+    /// When it was made.
+    pub judged: UnixTime,
+    /// The session tokens that the request carried.
+    pub sessions: Vec<Digest>,
+    /// Whether a session alone proved the identity.
+    pub by_session: bool,
+}
+
+/// Where an answer stands.
+#[derive(Default)]
+pub(super) enum Presence {
+    /// It is none of a live one.
+    #[default]
+    Passing,
+    /// It is, if more than one piece comes.
+    Beginning(Box<Facts>),
+    /// It is listed.
+    Listed(Handle),
+}
+
+impl Presence {
+    /// How it was ended by us, if it was.
+    pub(super) fn end(&self) -> Option<End> {
+        match self {
+            Self::Listed(handle) => handle.end(),
+            Self::Passing | Self::Beginning(_) => None,
+        }
+    }
+}
+
+impl Gate {
+    /// Lists a connection, and ends it at once if what was remembered since it was judged
+    /// says so. `most` WebSockets may its identity have; 0: any number.
+    pub(super) fn list(&self, facts: Facts, most: usize) -> Handle {
+        let (site, judged) = (facts.site.clone(), facts.judged);
+        let id = facts.identity().cloned();
+        let now = UnixTime::now();
+        let handle = self.live().open(facts, most, now);
+        let memory = self.store().memory().site(&site);
+        if let Some((id, memory)) = id.zip(memory) {
+            let mark = memory.mark(&id, now);
+            if mark.banned {
+                handle.finish(End::BANNED);
+            } else if mark.ended.is_some_and(|at| judged <= at) {
+                handle.finish(End::REVOKED);
+            }
+        }
+        handle
+    }
+
+    /// A proof that has just been judged lets the same identity's connections last longer,
+    /// where they end with it.
+    pub(super) fn prolong(&self, journey: &Journey) {
+        let Some((site, identity)) = verified(journey) else { return };
+        // That a session goes on proves nothing anew.
+        let Circumstances { sessions, by_session: false, .. } = &journey.circumstances else {
+            return;
+        };
+        if site.remembers.live.on_expiry == OnEnd::Close
+            && let Some(id) = &identity.id
+        {
+            self.live().extend(&site.name, id, &prints(sessions), identity.expires);
+        }
+    }
+
+    /// Takes note of an answer's head.
+    pub(super) fn answer_begins(
+        &self,
+        journey: &mut Journey,
+        (method, path): (&Method, &str),
+        (status, headers): (StatusCode, &HeaderMap),
+    ) {
+        let bodiless = *method == Method::HEAD
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || headers.contains_key(header::CONTENT_LENGTH);
+        if bodiless || verified(journey).is_none() {
+            return;
+        }
+        if let Some(facts) = journey.facts(Kind::Answer, method, path) {
+            journey.presence = match is_event_stream(headers) {
+                true => Presence::Listed(self.list(facts, 0)),
+                false => Presence::Beginning(Box::new(facts)),
+            };
+        }
+    }
+
+    /// Lets a piece of an answer's body pass.
+    ///
+    /// # Errors
+    /// The answer has been ended.
+    pub(super) fn answer_goes_on(&self, last: bool, journey: &mut Journey) -> Result<()> {
+        if !last && matches!(journey.presence, Presence::Beginning(_)) {
+            let presence = std::mem::take(&mut journey.presence);
+            if let Presence::Beginning(facts) = presence {
+                journey.presence = Presence::Listed(self.list(*facts, 0));
+            }
+        }
+        match journey.presence.end() {
+            Some(_) => Error::e_explain(ErrorType::ConnectionClosed, "the answer was ended"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Journey {
+    /// The request's site, until the answer's head is sent.
+    pub(super) fn site_in_force(&self) -> Option<&Site> {
+        self.generation()?.plan.sites.get(self.site()?)
+    }
+
+    /// What the registry is told of a request that has been let through; none once its Plan
+    /// has been let go.
+    pub(super) fn facts(&self, kind: Kind, method: &Method, path: &str) -> Option<Facts> {
+        let (site, generation) = (self.site_in_force()?, self.generation()?.plan.generation);
+        let who = match &self.forward()?.visitor.standing {
+            Standing::Verified(identity) => Who::Verified(trust(site, identity)),
+            Standing::Guest(reason) => Who::Guest(*reason),
+        };
+        Some(Facts {
+            kind,
+            site: site.name.clone(),
+            judged: self.circumstances.judged,
+            generation,
+            mode: self.decided?.mode,
+            who,
+            sessions: prints(&self.circumstances.sessions),
+            method: method.clone(),
+            path: path.into(),
+            client: self.client,
+        })
+    }
+}
+
+fn prints(sessions: &[Digest]) -> Box<[SessionPrint]> {
+    sessions.iter().map(|session| session.0).collect()
+}
+
+fn trust(site: &Site, identity: &Identity) -> Trust {
+    let holds = |print| move |key: &std::sync::Arc<crate::dialect::Key>| key.print() == print;
+    let vouched = |print| {
+        let mut proofs = site.proofs(&site.settings);
+        proofs.find(|proof| proof.keys().keys().iter().any(holds(print)))
+    };
+    let dialect = vouched(identity.print).map_or(&site.dialect, |proof| proof.dialect);
+    Trust {
+        id: identity.id.as_deref().map(Into::into),
+        dialect: dialect.name.clone(),
+        key: identity.key.clone(),
+        print: identity.print,
+        issued_at: identity.issued_at,
+        expires: identity.expires,
+    }
+}
+
+/// The site and the proven identity of a request that goes on.
+fn verified(journey: &Journey) -> Option<(&Site, &Identity)> {
+    let identity = journey.forward()?.visitor.identity()?;
+    Some((journey.site_in_force()?, identity))
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/event-stream"))
+}
