@@ -129,6 +129,36 @@ pub fn reply(
     reply
 }
 
+/// The answer of an endpoint of our own: JSON, or nothing (204). The page behind it may
+/// read it as it may read a refusal; see [`reply`].
+pub fn own(
+    told: Option<&serde_json::Value>,
+    origin: Option<&str>,
+    allowed: &[Origin],
+    request_id: &str,
+) -> Reply {
+    let mut headers = vec![(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    let body = match told {
+        Some(told) => {
+            let json = HeaderValue::from_static("application/json");
+            let body = told.to_string();
+            headers.push((header::CONTENT_TYPE, json));
+            headers.push((header::CONTENT_LENGTH, HeaderValue::from(body.len())));
+            body.into()
+        }
+        None => Bytes::new(),
+    };
+    let status = if told.is_some() { 200 } else { 204 };
+    let mut reply = Reply { status, headers, body };
+    set(&mut reply, header::VARY, "Origin");
+    if let Some(origin) = origin.filter(|origin| may_read(origin, allowed)) {
+        share(&mut reply, origin);
+        reply.headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED));
+    }
+    identify(&mut reply, request_id);
+    reply
+}
+
 /// A status and nothing more, for what is no request yet.
 pub fn bare(status: u16, request_id: &str) -> Reply {
     let headers = vec![(header::CONTENT_LENGTH, HeaderValue::from_static("0"))];

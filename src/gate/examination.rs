@@ -18,6 +18,7 @@ use super::session;
 use super::source::{self, Found, Shape};
 use super::spent::{AllSpent, Spent};
 use super::values::Values;
+use super::verb::{self, Verb};
 use super::{
     Fault, Forward, Outcome, Refusal, RequestView, Verdict, contract, forwarded, origin, path,
 };
@@ -58,6 +59,7 @@ fn unplaced<'p>() -> Verdict<'p> {
         site: None,
         mode: None,
         settings: None,
+        verb: None,
         allowed_origins: Arc::default(),
         outcome: Outcome::Preflight { allowed: false },
         stripped: 0,
@@ -70,6 +72,7 @@ pub(super) struct Place<'p, 'r> {
     host: Host<'r>,
     pub site: &'p Site,
     pub settings: &'p Settings,
+    verb: Option<Verb>,
 }
 
 fn place<'p, 'r>(
@@ -90,11 +93,16 @@ fn place<'p, 'r>(
     if !whole && !request.target.starts_with('/') || request.target.contains('#') {
         return Err(Refusal::fault(Fault::BadRequest, "the request target is malformed"));
     }
-    let settings = path::settings(site, request.path(), request.method)?;
+    let verb = Verb::of(plan, request);
+    let settings = match verb {
+        Some(_) => &site.settings,
+        None => path::settings(site, request.path(), request.method)?,
+    };
+    verdict.verb = verb;
     verdict.mode = Some(settings.mode);
     verdict.settings = Some(settings);
     verdict.allowed_origins = settings.allowed_origins.clone();
-    Ok(Place { host, site, settings })
+    Ok(Place { host, site, settings, verb })
 }
 
 fn outcome<'p>(
@@ -107,7 +115,16 @@ fn outcome<'p>(
 ) -> Result<Outcome, Refusal> {
     let has_shape = |dialect: &Dialect, value: &str| prover.has_shape(dialect, value);
     let unasked = origin::is_preflight(request.method, request.headers);
-    if unasked && !place.settings.allowed_origins.is_empty() {
+    if place.verb.is_some() {
+        let foreign = verb::is_foreign(request, &place.host, place.settings);
+        if unasked {
+            return Ok(Outcome::Preflight { allowed: !foreign });
+        }
+        if foreign {
+            let detail = "the page's origin is none of this site's allowed_origins";
+            return Err(Refusal::identity(Reason::OriginNotAllowed, detail));
+        }
+    } else if unasked && !place.settings.allowed_origins.is_empty() {
         let allowed = origin::is_listed(request.headers, &place.settings.allowed_origins);
         return Ok(Outcome::Preflight { allowed });
     }
@@ -311,6 +328,7 @@ fn finding<'p>(
         credential: found.proof(),
         sessions: &sessions,
         objection,
+        keeps: request.upgrade || place.verb.is_some(),
         now,
     });
     if let Some(name) = recalled.dialect {

@@ -36,6 +36,7 @@ mod spent;
 #[cfg(test)]
 pub(crate) mod testing;
 mod values;
+pub mod verb;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use multipart::{Overlong, Renamer};
 pub use policy::Mode;
 pub(crate) use prover::{Asked, Prover, Recalled};
 pub use source::offers;
+pub use verb::Verb;
 
 /// What the gate sees of a request: borrowed, and of no particular server.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +124,8 @@ pub struct Verdict<'p> {
     pub site: Option<&'p Site>,
     /// The mode in force, once the route is known.
     pub mode: Option<Mode>,
+    /// What is asked of Countersign itself, where the request is none for the backend.
+    pub verb: Option<Verb>,
     /// What holds for the route, once it is known.
     pub settings: Option<&'p Settings>,
     /// Origins whose pages may read the answer; empty: any.

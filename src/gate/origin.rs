@@ -40,7 +40,7 @@ impl Origin {
 
     /// Whether it is a page of this host. The scheme is not compared (TLS may end before
     /// us), but a request that came over TLS has no business with an `http:` page.
-    fn is_at(&self, host: &Host<'_>, tls: bool) -> bool {
+    pub(super) fn is_at(&self, host: &Host<'_>, tls: bool) -> bool {
         let (rest, default) = match self.0.strip_prefix("https://") {
             Some(rest) => (rest, 443),
             None if tls => return false,

@@ -39,6 +39,8 @@ pub(crate) struct Asked<'a, 'p> {
     pub sessions: &'a [SessionToken<'a>],
     /// Why a cookie may not count in this request, if it may not.
     pub objection: Option<&'static str>,
+    /// Whether the credential's digest is wanted: something will last that rests on it.
+    pub keeps: bool,
     /// The moment.
     pub now: UnixTime,
 }

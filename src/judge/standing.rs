@@ -27,6 +27,10 @@ const USES_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Carried {
     /// The session tokens that the request carries, as memory knows them.
     pub sessions: Vec<Digest>,
+    /// Those of them that a page may have caused to be sent that may not speak to the site.
+    pub ambient: Vec<Digest>,
+    /// The credential, if something will last that rests on it.
+    pub credential: Option<Digest>,
     /// Among them one of Countersign's own.
     pub own: Option<Digest>,
     /// What the session stands for, where that alone verified the visitor.
@@ -45,7 +49,14 @@ pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carrie
         if token.own {
             carried.own = Some(digest);
         }
+        if token.ambient && asked.objection.is_some() {
+            carried.ambient.push(digest);
+        }
     }
+    carried.credential = asked
+        .credential
+        .filter(|_| asked.keeps)
+        .map(|credential| memory.digest(Purpose::Credential, credential));
     let (site, settings, now) = (asked.site, asked.settings, asked.now);
     let Some(known) = memory.site(&site.name) else { return Recalled::nothing(asked.presented) };
     let inquiry = Inquiry { memory, known: &known, site, settings, now };

@@ -64,7 +64,7 @@ impl Connections {
         if let Some(id) = facts.identity() {
             self.of_kind(facts.kind).entry(id.clone()).or_default().insert(number);
         }
-        for session in &facts.sessions {
+        for session in facts.prints() {
             self.sessions.entry(*session).or_default().insert(number);
         }
         let expires = facts.trust().and_then(|trust| trust.expires);
@@ -89,7 +89,7 @@ impl Connections {
         if let Some(id) = entry.facts.identity() {
             take_out(self.of_kind(entry.facts.kind), id, number);
         }
-        for session in &entry.facts.sessions {
+        for session in entry.facts.prints() {
             take_out(&mut self.sessions, session, number);
         }
         Some(entry)

@@ -12,7 +12,7 @@ use crate::clock::UnixTime;
 use crate::dialect::Reason;
 use crate::gate::Mode;
 
-/// A keyed hash of the backend's session token; means nothing here.
+/// A keyed hash of the backend's session token, or of a credential; means nothing here.
 pub type SessionPrint = [u8; 16];
 
 /// What kind of connection it is.
@@ -51,6 +51,8 @@ pub struct Facts {
     pub who: Who,
     /// The backend's sessions that the request named, where the site knows sessions.
     pub sessions: Box<[SessionPrint]>,
+    /// The credential that proved it, where it is known.
+    pub credential: Option<SessionPrint>,
     /// The request's method: with the path it finds the route again after a reload.
     pub method: Method,
     /// The request's path as sent, without query.
@@ -99,6 +101,11 @@ impl Facts {
     pub(super) fn precede(&self, at: UnixTime) -> bool {
         let issued_at = self.trust().and_then(|trust| trust.issued_at);
         self.judged <= at || issued_at.is_some_and(|issued_at| issued_at <= at)
+    }
+
+    /// By what it is found: its sessions and its credential.
+    pub(super) fn prints(&self) -> impl Iterator<Item = &SessionPrint> {
+        self.sessions.iter().chain(&self.credential)
     }
 
     /// Whose it is.

@@ -57,7 +57,8 @@ pub enum Selector<'s> {
     /// Those of an identity that was logged out then: judged until then, or by a credential
     /// that was issued until then.
     LoggedOut(&'s str, UnixTime),
-    /// Those of one session of the backend that were judged until then.
+    /// Those of one session of the backend, or that one credential opened, that were judged
+    /// until then.
     Session(SessionPrint, UnixTime),
     /// The one with this number.
     Number(u64),

@@ -38,6 +38,7 @@ pub fn guest(reason: Reason) -> Facts {
         mode: Mode::Prefer,
         who: Who::Guest(reason),
         sessions: Box::default(),
+        credential: None,
         method: http::Method::GET,
         path: "/chat/7".into(),
         client: None,

@@ -24,6 +24,7 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::journey::{Journey, Step, Trace};
+use super::pace::Pace;
 use super::passage::Passage;
 use super::spelling::spelled;
 use super::{head, wire};
@@ -58,6 +59,7 @@ struct Shared {
     drain: Arc<Drain>,
     store: Arc<Store>,
     live: Arc<Registry>,
+    pace: Pace,
     untrusted_warned: Mutex<Option<Instant>>,
 }
 
@@ -73,7 +75,8 @@ impl Gate {
         live: Arc<Registry>,
     ) -> Self {
         let untrusted_warned = Mutex::new(None);
-        let shared = Shared { current, upstreams, drain, store, live, untrusted_warned };
+        let pace = Pace::default();
+        let shared = Shared { current, upstreams, drain, store, live, pace, untrusted_warned };
         Self { shared: Arc::new(shared) }
     }
 
@@ -100,6 +103,11 @@ impl Gate {
     /// The live connections.
     pub fn live(&self) -> &Arc<Registry> {
         &self.shared.live
+    }
+
+    /// How often the widget's own endpoints may be called.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.shared.pace
     }
 
     /// The context of a new request.
@@ -167,17 +175,17 @@ impl Gate {
     pub(super) async fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
         let begun = Instant::now();
         let store = &*self.shared.store;
-        let mut step = journey.judge(view, store);
+        let mut step = journey.judge(view, self);
         if !journey.lacks_key().is_empty()
             && jwks::freshen(journey.lacks_key(), begun, self.shared.current.metrics()).await
         {
-            step = journey.judge(view, store);
+            step = journey.judge(view, self);
         }
         if store.is_shared()
             && let Some((site, session)) = journey.unknown_session().cloned()
             && store.find_session(&site, session).await
         {
-            step = journey.judge(view, store);
+            step = journey.judge(view, self);
         }
         if journey.distrusted() {
             let mut warned = self.shared.untrusted_warned.lock();

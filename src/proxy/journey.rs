@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::farewell::Farewell;
+use super::hooks::Gate;
 use super::passage::Passage;
 use super::presence::{Circumstances, Presence};
+use super::verbs;
 use crate::clock::UnixTime;
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
@@ -207,7 +209,7 @@ impl Journey {
 
     /// Judges the request and says what to do with it. `head` has an empty `request_id`:
     /// it is chosen here.
-    pub fn judge(&mut self, head: &RequestView<'_>, store: &Store) -> Step {
+    pub fn judge(&mut self, head: &RequestView<'_>, gate: &Gate) -> Step {
         let begun = Instant::now();
         // It may be the second time.
         (self.code, self.key, self.overlooked) = (None, None, None);
@@ -230,7 +232,7 @@ impl Journey {
             .and_then(|origin| origin.to_str().ok())
             .map(str::to_owned);
         let view = RequestView { request_id: &self.request_id, ..*head };
-        let now = UnixTime::now();
+        let (now, store) = (UnixTime::now(), gate.store());
         let mut judgement = judge::judge(plan, store.memory(), &view, now);
         self.binder = judgement.binder(store.memory(), now).map(Box::new);
         if let Some(used) = judgement.carried.used.take() {
@@ -240,7 +242,12 @@ impl Journey {
         self.unknown_session =
             verdict.site.and_then(|site| Some((site.name.clone(), carried.unknown?)));
         let by_session = carried.by_session.is_some();
-        self.circumstances = Circumstances { judged: now, sessions: carried.sessions, by_session };
+        self.circumstances = Circumstances {
+            judged: now,
+            sessions: carried.sessions.clone(),
+            credential: carried.credential,
+            by_session,
+        };
         self.lacks_key = lacks_key.into_iter().flat_map(|sets| sets.iter().cloned()).collect();
         self.stripped = verdict.stripped;
         self.distrusted = verdict.distrusted;
@@ -255,10 +262,29 @@ impl Journey {
             }
         }
         self._in_flight = Some(self.meters.in_flight());
-        let step = match verdict.outcome {
+        let mut outcome = verdict.outcome;
+        let mut own = None;
+        if let (Some(verb), Some(site)) = (verdict.verb, verdict.site)
+            && !matches!(outcome, Outcome::Preflight { .. })
+        {
+            let asked = verbs::Asked { verb, site, carried: &carried, now };
+            let answered = match verbs::too_often(gate, self, &asked) {
+                Some(refusal) => Err(refusal),
+                None => verbs::answer(gate, self, &asked, &outcome),
+            };
+            match answered {
+                Ok(reply) => own = Some(reply),
+                Err(refusal) => outcome = Outcome::Refuse(refusal),
+            }
+        }
+        let step = match outcome {
             Outcome::Forward(forward) => {
                 self.note_forward(verdict.mode, forward);
-                Step::Forward
+                own.map_or(Step::Forward, Step::Answer)
+            }
+            Outcome::Refuse(refusal) if own.is_some() => {
+                self.note_refusal(verdict.mode, &refusal);
+                own.map_or_else(|| Step::Answer(self.reply(&refusal)), Step::Answer)
             }
             Outcome::Refuse(refusal) => {
                 self.note_refusal(verdict.mode, &refusal);
@@ -279,6 +305,11 @@ impl Journey {
         };
         self.own += begun.elapsed();
         step
+    }
+
+    /// An answer of one of our own endpoints.
+    pub(super) fn own_answer(&self, told: Option<&serde_json::Value>) -> Reply {
+        refusal::own(told, self.origin.as_deref(), &self.allowed_origins, &self.request_id)
     }
 
     fn note_forward(&mut self, mode: Option<Mode>, forward: Box<Forward>) {

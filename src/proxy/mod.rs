@@ -6,12 +6,14 @@ pub mod frames;
 pub mod head;
 pub mod hooks;
 pub mod journey;
+mod pace;
 mod passage;
 mod presence;
 mod relay;
 mod spelling;
 mod subprotocol;
 pub mod tunnel;
+mod verbs;
 mod wire;
 
 use std::sync::Arc;

@@ -25,6 +25,8 @@ pub(super) struct Circumstances {
     pub judged: UnixTime,
     /// The session tokens that the request carried.
     pub sessions: Vec<Digest>,
+    /// The credential, where something lasts that rests on it.
+    pub credential: Option<Digest>,
     /// Whether a session alone proved the identity.
     pub by_session: bool,
 }
@@ -147,6 +149,7 @@ impl Journey {
             mode: self.decided?.mode,
             who,
             sessions: prints(&self.circumstances.sessions),
+            credential: self.circumstances.credential.map(|credential| credential.0),
             method: method.clone(),
             path: path.into(),
             client: self.client,

@@ -44,11 +44,11 @@ fn act_on(change: &Change, live: &Registry, now: UnixTime) {
         Change::End { site, session, at } => {
             live.end(site, Selector::Session(session.0, *at), End::REVOKED);
         }
-        Change::Unban { .. }
-        | Change::Hold { .. }
-        | Change::Use { .. }
-        | Change::Bind { .. }
-        | Change::Forget { .. } => {}
+        Change::Hold { site, credential, .. } => {
+            live.end(site, Selector::Session(credential.0, now), End::REVOKED);
+        }
+        Change::Unban { .. } | Change::Use { .. } | Change::Bind { .. } | Change::Forget { .. } => {
+        }
     }
 }
 
@@ -73,6 +73,7 @@ mod tests {
             mode: Mode::Prefer,
             who: Who::Guest(Reason::Missing),
             sessions: Box::default(),
+            credential: None,
             method: http::Method::GET,
             path: "/".into(),
             client: None,
@@ -88,7 +89,8 @@ mod tests {
             issued_at: Some(judged),
             expires: None,
         };
-        Facts { who: Who::Verified(trust), judged, sessions: [[7; 16]].into(), ..guest() }
+        let (sessions, credential) = ([[7; 16]].into(), Some([8; 16]));
+        Facts { who: Who::Verified(trust), judged, sessions, credential, ..guest() }
     }
 
     /// What becomes of Ana's connection, of one she opened later, of Bob's and of a guest's.
@@ -117,6 +119,9 @@ mod tests {
         let session = Digest([7; 16]);
         let end = Change::End { site: site.clone(), session, at };
         assert_eq!(after(end), [revoked, None, None, None]);
+        let (credential, until) = (Digest([8; 16]), UnixTime::from_secs(4000));
+        let hold = Change::Hold { site: site.clone(), credential, until };
+        assert_eq!(after(hold), [revoked, revoked, revoked, None], "whoever showed it");
         assert_eq!(after(Change::Unban { site, id, at }), [None; 4]);
     }
 }
