@@ -376,10 +376,10 @@ mod tests {
         let never = [
             r#"reason="not_checked",site="acme"}"#, // is: preflights pass
             r#"decision="rejected",dialect="jwt",mode="observe""#,
-            r#"reason="expired",site="uchat"}"#,
+            r#"mode="prefer",reason="expired",site="uchat"}"#,
             r#"would_reject_total{reason="missing",site="uchat"}"#,
             r#"would_reject_total{reason="not_checked""#,
-            r#"reason="banned""#,
+            r#"mode="prefer",reason="banned""#,
             r#"reason="wrong_issuer""#,
             r#"live_connections{site="none"}"#,
         ];
