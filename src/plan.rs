@@ -13,6 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::dialect::{Dialect, Key, Keyring};
+use crate::gate::Fields;
 use crate::gate::contract::SiteValues;
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
@@ -126,6 +127,8 @@ pub struct Site {
     pub key_sets: KeySets,
     /// Further dialects whose credentials are accepted, none of whose places overlap.
     pub accepts: Vec<Accepted>,
+    /// Which request fields claim identity, to any of its dialects.
+    pub fields: Arc<Fields>,
     /// The site's own settings, in force where no route matches.
     pub settings: Settings,
     /// Routes, first match wins.

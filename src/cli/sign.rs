@@ -12,10 +12,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::exit;
 use crate::clock::UnixTime;
 use crate::config;
-use crate::dialect::json::segments;
 use crate::dialect::keyring::KeyState;
 use crate::dialect::sign::{SignError, Signed, SigningKey, Subject, sign};
-use crate::dialect::{Carrier, Dialect, Key, Keyring};
+use crate::dialect::{Carrier, Dialect, Key, Keyring, Names, Pointer};
 use crate::plan::{Plan, Site};
 
 /// Arguments of `countersign sign`.
@@ -194,11 +193,7 @@ fn curl(
 ) -> Result<String, String> {
     let source = dialect.sources.first().ok_or("this dialect has no source")?;
     let names = source.carrier.names();
-    let beside =
-        [(&names.id, &subject.id), (&names.email, &subject.email), (&names.name, &subject.name)];
-    let beside = beside.iter().filter_map(|(name, value)| {
-        Some((name.as_deref()?, value.as_deref().filter(|value| !value.is_empty())?))
-    });
+    let others = beside(&names, subject).map(|(name, value)| (name.as_str(), value));
     let mut words = vec!["curl".to_owned(), "-sS".to_owned()];
     let schemed = |scheme: &Option<String>| match scheme {
         Some(scheme) => format!("{scheme} {credential}"),
@@ -207,7 +202,7 @@ fn curl(
     match &source.carrier {
         Carrier::Header { scheme, .. } => {
             let proof = format!("{}: {}", names.proof, schemed(scheme));
-            let others = beside.map(|(name, value)| format!("{name}: {value}"));
+            let others = others.map(|(name, value)| format!("{name}: {value}"));
             for header in std::iter::once(proof).chain(others) {
                 words.extend(["-H".to_owned(), quoted(&header)]);
             }
@@ -215,11 +210,11 @@ fn curl(
         }
         Carrier::Query { scheme, .. } => {
             let proof = schemed(scheme);
-            let pairs = beside.chain([(names.proof.as_str(), proof.as_str())]);
+            let pairs = others.chain([(names.proof.as_str(), proof.as_str())]);
             words.push(quoted(&with_query(url, pairs)));
         }
         Carrier::Cookie { .. } => {
-            let pairs = beside.chain([(names.proof.as_str(), credential)]);
+            let pairs = others.chain([(names.proof.as_str(), credential)]);
             let cookies: Vec<_> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
             words.extend(["-b".to_owned(), quoted(&cookies.join("; ")), quoted(url)]);
         }
@@ -227,9 +222,9 @@ fn curl(
             let offer = format!("Sec-WebSocket-Protocol: {}{credential}", names.proof);
             words.extend(["-H".to_owned(), quoted(&offer), quoted(url)]);
         }
-        Carrier::Json { .. } => {
+        Carrier::Json { names } => {
             let mut body = serde_json::json!({});
-            for (pointer, value) in beside.chain([(names.proof.as_str(), credential)]) {
+            for (pointer, value) in beside(names, subject).chain([(&names.proof, credential)]) {
                 put(&mut body, pointer, value);
             }
             let json = "Content-Type: application/json".to_owned();
@@ -239,7 +234,7 @@ fn curl(
         Carrier::Form { .. } | Carrier::Multipart { .. } => {
             let is_form = matches!(source.carrier, Carrier::Form { .. });
             let option = if is_form { "--data-urlencode" } else { "--form-string" };
-            for (name, value) in beside.chain([(names.proof.as_str(), credential)]) {
+            for (name, value) in others.chain([(names.proof.as_str(), credential)]) {
                 words.extend([option.to_owned(), quoted(&format!("{name}={value}"))]);
             }
             words.push(quoted(url));
@@ -248,15 +243,27 @@ fn curl(
     Ok(words.join(" "))
 }
 
+/// The fields that lie beside a hash.
+fn beside<'a, N>(
+    names: &'a Names<N>,
+    subject: &'a Subject,
+) -> impl Iterator<Item = (&'a N, &'a str)> {
+    let all =
+        [(&names.id, &subject.id), (&names.email, &subject.email), (&names.name, &subject.name)];
+    all.into_iter().filter_map(|(name, value)| {
+        Some((name.as_ref()?, value.as_deref().filter(|value| !value.is_empty())?))
+    })
+}
+
 /// Puts a text where a JSON pointer leads (RFC 6901), making the objects on the way.
-fn put(body: &mut serde_json::Value, pointer: &str, text: &str) {
+fn put(body: &mut serde_json::Value, pointer: &Pointer, text: &str) {
     let mut place = body;
-    for name in segments(pointer) {
+    for name in &pointer.0 {
         if !place.is_object() {
             *place = serde_json::json!({});
         }
         let Some(members) = place.as_object_mut() else { return };
-        place = members.entry(name.into_owned()).or_insert(serde_json::Value::Null);
+        place = members.entry(name.clone()).or_insert(serde_json::Value::Null);
     }
     *place = serde_json::Value::from(text);
 }

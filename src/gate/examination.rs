@@ -127,7 +127,7 @@ fn outcome<'p>(
     let spent = presented.spent(place.settings, &has_shape);
     let proof = presented.vouching().0;
     let Cleaned { visitor, oversized, mut edits, body } =
-        cleaned(place, request, standing, proof.dialect, &spent, &content, kind.as_ref())?;
+        cleaned(place, request, standing, &spent, &content, kind.as_ref())?;
     edits.remove.extend(inbound.remove);
     if let Some(session) = place.site.remembers.session.as_deref() {
         if session.cookie && place.settings.mode.cleans() {
@@ -292,9 +292,8 @@ fn finding<'p>(
     let (way, found) = presented.vouching();
     let credential = found.credential.as_ref().zip(found.proof());
     if credential.is_none() && sessions.is_empty() {
-        let mut claims = Claims::new(&way.dialect.unsigned, &[]);
-        claims.read(request, content);
-        return Finding::Absent { unsigned: claims.identity };
+        let unsigned = Claims::any_in(&place.site.fields, request, content);
+        return Finding::Absent { unsigned };
     }
     let objection = sessions
         .iter()
@@ -319,9 +318,8 @@ fn finding<'p>(
     }
     match recalled.finding {
         Finding::Absent { .. } => {
-            let mut claims = Claims::new(&presented.vouching().0.dialect.unsigned, &[]);
-            claims.read(request, content);
-            Finding::Absent { unsigned: claims.identity }
+            let unsigned = Claims::any_in(&place.site.fields, request, content);
+            Finding::Absent { unsigned }
         }
         finding => finding,
     }
@@ -850,7 +848,8 @@ mod tests {
 
     fn json_token_dialect() -> Dialect {
         let mut dialect = token_dialect();
-        let names = crate::dialect::Names { proof: "/jwt".into(), ..Default::default() };
+        let proof = crate::dialect::Pointer(vec!["jwt".into()]);
+        let names = crate::dialect::Names { proof, ..Default::default() };
         let carrier = crate::dialect::Carrier::Json { names };
         dialect.sources.push(crate::dialect::Source { carrier, shared: false });
         dialect

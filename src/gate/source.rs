@@ -14,7 +14,7 @@ use super::content::Content;
 use super::document::{is_integer, text_of};
 use super::{RequestView, query};
 use crate::dialect::json::Json;
-use crate::dialect::{Carrier, Credential, Dialect, Hash, Mechanism, Source};
+use crate::dialect::{Carrier, Credential, Dialect, Hash, HashField, Mechanism, Part, Source};
 
 /// What the sources hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,22 +84,17 @@ pub(super) fn find<'a>(
         let credential = match &dialect.mechanism {
             Mechanism::Jwt(_) => Credential::Token(value),
             Mechanism::Hmac(_) => {
-                let names = source.carrier.names();
-                let mut beside = |name: &Option<String>| {
-                    let mut one = One::default();
-                    if let Some(name) = name {
-                        each_value(request, content, &source.carrier, name, |value| {
-                            one.offer(value)
-                        });
-                    }
+                let mut beside = |field| {
+                    let (mut one, part) = (One::default(), Part::Beside(field));
+                    each_value(request, content, &source.carrier, part, |value| one.offer(value));
                     ambiguous |= one.several;
                     one.value
                 };
                 Credential::Hash(Hash {
                     proof: value,
-                    id: beside(&names.id),
-                    email: beside(&names.email),
-                    name: beside(&names.name),
+                    id: beside(HashField::Id),
+                    email: beside(HashField::Email),
+                    name: beside(HashField::Name),
                 })
             }
         };
@@ -145,15 +140,14 @@ pub(super) fn each_proof<'a>(
     source: &Source,
     mut visit: impl FnMut(Cow<'a, str>),
 ) {
-    let name = &source.carrier.names().proof;
-    if let Carrier::Json { .. } = source.carrier
+    if let Carrier::Json { names } = &source.carrier
         && let Some(value @ (Json::Array(_) | Json::Object(_) | Json::Bool(_))) =
-            content.member(name)
+            content.member(&names.proof)
     {
         // It is there, and is no credential that could prove.
         return visit(text_of(value));
     }
-    each_value(request, content, &source.carrier, name, |value| {
+    each_value(request, content, &source.carrier, Part::Proof, |value| {
         if let Some(value) = unschemed(value, source) {
             visit(value);
         }
@@ -186,17 +180,36 @@ fn each_value<'a>(
     request: &RequestView<'a>,
     content: &'a Content<'_>,
     carrier: &Carrier,
-    name: &str,
+    part: Part,
     mut visit: impl FnMut(Cow<'a, str>),
 ) {
+    let names = match carrier {
+        Carrier::Json { names } => {
+            match names.of(part).and_then(|pointer| content.member(pointer)) {
+                Some(Json::String(text)) => visit(Cow::Borrowed(text)),
+                // Ids are numbers in some widgets' bodies: their digits count.
+                Some(Json::Number(digits)) if is_integer(digits) => visit(Cow::Borrowed(digits)),
+                _ => {}
+            }
+            return;
+        }
+        Carrier::Header { names, .. }
+        | Carrier::Query { names, .. }
+        | Carrier::Cookie { names }
+        | Carrier::Protocol { names }
+        | Carrier::Form { names }
+        | Carrier::Multipart { names } => names,
+    };
+    let Some(name) = names.of(part) else { return };
     match carrier {
+        Carrier::Json { .. } => {}
         Carrier::Header { .. } => {
             request.headers.get_all(name).iter().for_each(|value| visit(text(value)));
         }
         Carrier::Query { .. } => {
             let Some(query) = request.query() else { return };
             query::parameters(query)
-                .filter(|parameter| parameter.name() == name)
+                .filter(|parameter| parameter.name() == *name)
                 .for_each(|parameter| visit(parameter.value()));
         }
         Carrier::Cookie { .. } => {
@@ -213,23 +226,17 @@ fn each_value<'a>(
                 .filter_map(|offer| offer.strip_prefix(name.as_bytes()))
                 .for_each(|token| visit(lossy(token)));
         }
-        Carrier::Json { .. } => match content.member(name) {
-            Some(Json::String(text)) => visit(Cow::Borrowed(text)),
-            // Ids are numbers in some widgets' bodies: their digits count.
-            Some(Json::Number(digits)) if is_integer(digits) => visit(Cow::Borrowed(digits)),
-            _ => {}
-        },
         Carrier::Form { .. } => {
             let Content::Form { text, lines } = content else { return };
             let parts = text.split(move |c: char| c == '&' || *lines && c == '\n');
             parts
                 .map(|raw| query::Parameter::read(raw.strip_suffix('\r').unwrap_or(raw)))
-                .filter(|parameter| parameter.name() == name)
+                .filter(|parameter| parameter.name() == *name)
                 .for_each(|parameter| visit(parameter.value()));
         }
         Carrier::Multipart { .. } => {
             let Content::Parts { parts, .. } = content else { return };
-            parts.iter().filter(|part| part.name == name).for_each(|p| visit(lossy(p.value)));
+            parts.iter().filter(|part| part.name == *name).for_each(|p| visit(lossy(p.value)));
         }
     }
 }
@@ -278,7 +285,7 @@ pub fn offers(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::Names;
+    use crate::dialect::{Names, Pointer};
     use crate::gate::body::Kind;
     use crate::gate::testing::{hash_dialect, headers, token_dialect, view};
 
@@ -482,7 +489,9 @@ mod tests {
             ..Names::default()
         };
         let all = [
-            Carrier::Json { names: pair("/proof", "/id") },
+            Carrier::Json {
+                names: pair("proof", "id").map(|name: &String| Pointer(vec![name.clone()])),
+            },
             Carrier::Form { names: pair("proof", "id") },
             Carrier::Multipart { names: pair("proof", "id") },
         ];

@@ -348,6 +348,7 @@ mod tests {
     fn what_a_site_can_produce_is_there_at_zero_and_nothing_else() {
         let mut uchat = site(1, "uchat", Mode::Prefer);
         uchat.dialect = user_hash();
+        uchat.fields = Arc::new(crate::gate::Fields::of(&uchat.dialect.unsigned));
         uchat.routes.0.push(route("assets", Mode::Off));
         let (metrics, plan) = (metrics(), plan(vec![site(0, "acme", Mode::Observe), uchat]));
         let _meters = Meters::new(&metrics, &plan);

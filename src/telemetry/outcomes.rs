@@ -147,7 +147,7 @@ pub fn possible_statuses(site: &Site) -> Vec<u16> {
 /// "No credential", in its two words.
 fn absent_reasons(site: &Site, settings: &Settings) -> Vec<Reason> {
     let hash = matches!(site.dialect.mechanism, Mechanism::Hmac(_));
-    let fields = !site.dialect.unsigned.fields.is_empty() && !settings.keep_unsigned;
+    let fields = !site.fields.is_empty() && !settings.keep_unsigned;
     match hash || fields {
         true => vec![Reason::Missing, Reason::Unsigned],
         false => vec![Reason::Missing],

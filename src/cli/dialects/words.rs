@@ -74,7 +74,9 @@ fn carrier(source: &Source) -> String {
             "WebSocket subprotocol `{}<token>`; the others that are offered are the backend's",
             names.proof
         ),
-        Carrier::Json { names } => format!("member of a JSON body {}", parts(names)),
+        Carrier::Json { .. } => {
+            format!("member of a JSON body {}", parts(&source.carrier.names()))
+        }
         Carrier::Form { names } => format!("field of a form body {}", parts(names)),
         Carrier::Multipart { names } => format!("part of a multipart body {}", parts(names)),
     };
