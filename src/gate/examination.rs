@@ -40,8 +40,9 @@ pub(crate) fn examine_with<'p>(
     let inbound = Inbound::scan(request.headers, trusted);
     let mut verdict =
         Verdict { stripped: inbound.stripped, distrusted: inbound.distrusted, ..unplaced() };
-    verdict.outcome = place(plan, request, &mut verdict)
-        .and_then(|place| outcome(&place, plan, request, now, inbound, prover))
+    let place = place(plan, request, &mut verdict);
+    verdict.outcome = place
+        .and_then(|place| outcome(&place, plan, request, now, inbound, prover, &mut verdict.way))
         .unwrap_or_else(Outcome::Refuse);
     verdict
 }
@@ -57,6 +58,7 @@ fn unplaced<'p>() -> Verdict<'p> {
     Verdict {
         site: None,
         mode: None,
+        way: 0,
         settings: None,
         allowed_origins: Arc::default(),
         outcome: Outcome::Preflight { allowed: false },
@@ -104,6 +106,7 @@ fn outcome<'p>(
     now: UnixTime,
     inbound: Inbound,
     prover: &impl Prover<'p>,
+    way: &mut usize,
 ) -> Result<Outcome, Refusal> {
     let has_shape = |dialect: &Dialect, value: &str| prover.has_shape(dialect, value);
     let unasked = origin::is_preflight(request.method, request.headers);
@@ -117,6 +120,7 @@ fn outcome<'p>(
     } else {
         let mut presented = Presented::find(place, request, &content, &has_shape);
         let finding = finding(place, plan, request, &content, &mut presented, now, prover);
+        *way = presented.vouching().0.way;
         (decide(place.settings.mode, finding), presented)
     };
     let (standing, overlooked) = match decision {

@@ -124,6 +124,9 @@ pub struct Verdict<'p> {
     pub site: Option<&'p Site>,
     /// The mode in force, once the route is known.
     pub mode: Option<Mode>,
+    /// Whose credential was judged: [`Proof::way`](crate::plan::Proof::way); 0, the site's
+    /// own, where there was none.
+    pub way: usize,
     /// What holds for the route, once it is known.
     pub settings: Option<&'p Settings>,
     /// Origins whose pages may read the answer; empty: any.

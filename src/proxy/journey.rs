@@ -250,11 +250,11 @@ impl Journey {
         self._in_flight = Some(self.meters.in_flight());
         let step = match verdict.outcome {
             Outcome::Forward(forward) => {
-                self.note_forward(verdict.mode, forward);
+                self.note_forward(verdict.mode, verdict.way, forward);
                 Step::Forward
             }
             Outcome::Refuse(refusal) => {
-                self.note_refusal(verdict.mode, &refusal);
+                self.note_refusal(verdict.mode, verdict.way, &refusal);
                 self.farewell = verdict
                     .settings
                     .filter(|_| head.upgrade)
@@ -274,7 +274,7 @@ impl Journey {
         step
     }
 
-    fn note_forward(&mut self, mode: Option<Mode>, forward: Box<Forward>) {
+    fn note_forward(&mut self, mode: Option<Mode>, way: usize, forward: Box<Forward>) {
         let (decision, reason) = match &forward.visitor.standing {
             Standing::Verified(identity) => {
                 self.key = Some(identity.key.clone());
@@ -283,7 +283,7 @@ impl Journey {
             }
             Standing::Guest(reason) => (Decision::Guest, Some(*reason)),
         };
-        self.decided = mode.map(|mode| Decided { mode, decision, reason });
+        self.decided = mode.map(|mode| Decided { way, mode, decision, reason });
         if let Some(overlooked) = &forward.overlooked {
             self.overlooked = overlooked.reason();
             self.key = overlooked.key.clone();
@@ -292,12 +292,12 @@ impl Journey {
         self.forward = Some(forward);
     }
 
-    fn note_refusal(&mut self, mode: Option<Mode>, refusal: &Refusal) {
+    fn note_refusal(&mut self, mode: Option<Mode>, way: usize, refusal: &Refusal) {
         self.code = Some(refusal.code());
         self.key = refusal.key.clone();
         if let (Some(mode), Cause::Identity(reason)) = (mode, refusal.cause) {
             self.decided =
-                Some(Decided { mode, decision: Decision::Rejected, reason: Some(reason) });
+                Some(Decided { way, mode, decision: Decision::Rejected, reason: Some(reason) });
         }
     }
 
