@@ -15,7 +15,7 @@ use crate::config;
 use crate::dialect::keyring::KeyState;
 use crate::dialect::sign::{SignError, Signed, SigningKey, Subject, sign};
 use crate::dialect::{Carrier, Dialect, Key, Keyring, Names, Pointer};
-use crate::plan::{Plan, Site};
+use crate::plan::{Plan, Proof, Site};
 
 /// Arguments of `countersign sign`.
 #[derive(Debug, Default, clap::Args)]
@@ -32,6 +32,9 @@ pub struct Args {
     /// The site; may be left out where there is only one.
     #[arg(long)]
     site: Option<String>,
+    /// The dialect, where the site accepts several [default: the site's own].
+    #[arg(long, value_name = "NAME")]
+    dialect: Option<String>,
     /// The visitor's stable identity.
     #[arg(long)]
     id: Option<String>,
@@ -121,6 +124,20 @@ pub(super) fn site<'p>(plan: &'p Plan, name: Option<&str>) -> Result<&'p Site, S
     }
 }
 
+/// The site's ways to prove, its own first; only those of a dialect, where one is named.
+pub(super) fn ways<'p>(site: &'p Site, dialect: Option<&str>) -> Result<Vec<Proof<'p>>, String> {
+    let wanted = |way: &Proof<'_>| dialect.is_none_or(|name| *way.dialect.name == *name);
+    let ways: Vec<_> = site.proofs(&site.settings).filter(wanted).collect();
+    match dialect {
+        Some(name) if ways.is_empty() => {
+            let names: Vec<&str> = site.dialects().map(|name| &**name).collect();
+            let names = names.join(", ");
+            Err(format!("the site has no dialect `{name}`; its dialects are: {names}"))
+        }
+        _ => Ok(ways),
+    }
+}
+
 /// What to print, and what to warn of.
 fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String>), String> {
     let private = match &args.private_key {
@@ -130,7 +147,10 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
         }
         None => None,
     };
-    let keys = keys(&site.keyring, args.key.as_deref(), private.is_some(), now)?;
+    let ways = ways(site, args.dialect.as_deref())?;
+    let way = ways.first().ok_or("the site has no dialect")?;
+    let dialect = way.dialect;
+    let keys = keys(way.keyring, args.key.as_deref(), private.is_some(), now)?;
     let strings = args.attributes.iter().cloned();
     let subject = Subject {
         id: args.id.clone(),
@@ -140,7 +160,7 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
     };
     let attempt = |key: &&Arc<Key>| {
         let signing = SigningKey { key, private_pem: private.as_deref() };
-        sign(&site.dialect, signing, &subject, now, args.ttl)
+        sign(dialect, signing, &subject, now, args.ttl)
     };
     // A private key says no id: it belongs to the key that verifies what it signs.
     let mut attempts: Vec<_> = keys.iter().map(attempt).collect();
@@ -156,7 +176,7 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
         _ => error.to_string(),
     })?;
     let text = match &args.curl {
-        Some(url) => curl(&site.dialect, &signed.credential, &subject, url)?,
+        Some(url) => curl(dialect, &signed.credential, &subject, url)?,
         None => signed.credential,
     };
     Ok((text, signed.warnings))
