@@ -92,6 +92,10 @@ fn place<'p, 'r>(
     if !whole && !request.target.starts_with('/') || request.target.contains('#') {
         return Err(Refusal::fault(Fault::BadRequest, "the request target is malformed"));
     }
+    // Its answer would show the client what only the backend may read (RFC 9110 §9.3.8).
+    if *request.method == Method::TRACE {
+        return Err(Refusal::fault(Fault::BadRequest, "TRACE requests are not forwarded"));
+    }
     let settings = path::settings(site, request.path(), request.method)?;
     verdict.mode = Some(settings.mode);
     verdict.settings = Some(settings);
@@ -498,6 +502,16 @@ mod tests {
             }
             let plan = PlanBuilder::new(token_dialect()).mode(Mode::Off).build();
             assert_eq!(told(&judged(&plan, &view(&headers, target))), "guest not_checked");
+        }
+    }
+
+    #[test]
+    fn a_trace_would_show_the_trusted_headers_and_goes_nowhere() {
+        let headers = with_host(&[]);
+        for mode in Mode::ALL {
+            let plan = PlanBuilder::new(token_dialect()).mode(*mode).build();
+            let trace = RequestView { method: &Method::TRACE, ..view(&headers, "/") };
+            assert_eq!(told(&judged(&plan, &trace)), "refused bad_request", "{mode:?}");
         }
     }
 

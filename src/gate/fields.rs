@@ -86,6 +86,12 @@ impl Fields {
         self.fields.is_empty()
     }
 
+    /// What a request calls each field that claims identity, and what
+    /// `Countersign-Claimed` does.
+    pub fn shown(&self) -> impl Iterator<Item = (&FieldName, &str)> {
+        self.fields.iter().map(|field| (&field.name, field.shown.as_str()))
+    }
+
     /// There is nothing to look for.
     pub(super) fn is_idle(&self) -> bool {
         self.fields.is_empty() && self.copied.is_empty()

@@ -33,7 +33,7 @@ pub struct Dialect {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
-    /// HS256, HS384, HS512, RS256, PS256, ES256, ES384, EdDSA; each key is pinned to one.
+    /// HS256, HS384, HS512, RS256, RS512, PS256, ES256, ES384, EdDSA; each key is pinned to one.
     #[schemars(required)]
     pub algorithms: Option<List<String>>,
     /// How `kid` chooses among the keys (default kid_if_present).
