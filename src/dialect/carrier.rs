@@ -73,6 +73,19 @@ impl Carrier {
         }
     }
 
+    /// The name of a part where names are text; in JSON they are pointers.
+    pub fn name(&self, part: Part) -> Option<&str> {
+        match self {
+            Self::Header { names, .. }
+            | Self::Query { names, .. }
+            | Self::Cookie { names }
+            | Self::Protocol { names }
+            | Self::Form { names }
+            | Self::Multipart { names } => names.of(part).map(String::as_str),
+            Self::Json { .. } => None,
+        }
+    }
+
     /// Whether it lies in a request's body.
     pub const fn is_in_body(&self) -> bool {
         matches!(self, Self::Json { .. } | Self::Form { .. } | Self::Multipart { .. })

@@ -2,13 +2,10 @@
 //!
 //! A field that the dialect names as identity reaches the backend only if it equals what
 //! the credential proved. Every other one is removed from query and headers, repeats
-//! included, and shown in `Countersign-Claimed` under the dialect's spelling of its name;
-//! the first source (query, then headers, then the body) wins. Names are compared decoded: `a[b]` is read
-//! as `/a/b`, `a[]` as `a`, and naming `a` covers all beneath. Header names are compared
-//! folded. Some backends part parameters at `;` too, so a field behind one is found and
-//! cut as well; so is one that only PHP takes for the field (`user.id`, `user[id`,
-//! ` user_id`), only a reader without regard to case (ASP.NET: `User_Id`), or only one that
-//! writes `a.b` for `a[b]`.
+//! included, and shown in `Countersign-Claimed` as [`Fields`] says; the first source (query,
+//! then headers, then the body) wins. Names are compared as [`naming`](super::naming) has it,
+//! those of headers folded. Some backends part parameters at `;` too, so a field behind one
+//! is found and cut as well.
 //!
 //! Fields with the dialect's `copied` names (`custom_*`) are no identity: they stay, and
 //! are shown as well. What JSON bodies claim is found in [`document`](super::document).

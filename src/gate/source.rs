@@ -183,60 +183,50 @@ fn each_value<'a>(
     part: Part,
     mut visit: impl FnMut(Cow<'a, str>),
 ) {
-    let names = match carrier {
-        Carrier::Json { names } => {
+    match (carrier, carrier.name(part)) {
+        (Carrier::Json { names }, _) => {
             match names.of(part).and_then(|pointer| content.member(pointer)) {
                 Some(Json::String(text)) => visit(Cow::Borrowed(text)),
                 // Ids are numbers in some widgets' bodies: their digits count.
                 Some(Json::Number(digits)) if is_integer(digits) => visit(Cow::Borrowed(digits)),
                 _ => {}
             }
-            return;
         }
-        Carrier::Header { names, .. }
-        | Carrier::Query { names, .. }
-        | Carrier::Cookie { names }
-        | Carrier::Protocol { names }
-        | Carrier::Form { names }
-        | Carrier::Multipart { names } => names,
-    };
-    let Some(name) = names.of(part) else { return };
-    match carrier {
-        Carrier::Json { .. } => {}
-        Carrier::Header { .. } => {
+        (_, None) => {}
+        (Carrier::Header { .. }, Some(name)) => {
             request.headers.get_all(name).iter().for_each(|value| visit(text(value)));
         }
-        Carrier::Query { .. } => {
+        (Carrier::Query { .. }, Some(name)) => {
             let Some(query) = request.query() else { return };
             query::parameters(query)
-                .filter(|parameter| parameter.name() == *name)
+                .filter(|parameter| parameter.name() == name)
                 .for_each(|parameter| visit(parameter.value()));
         }
-        Carrier::Cookie { .. } => {
+        (Carrier::Cookie { .. }, Some(name)) => {
             let fields = request.headers.get_all(header::COOKIE).iter();
             fields
                 .flat_map(cookies)
                 .filter(|cookie| cookie.name == name.as_bytes())
                 .for_each(|cookie| visit(lossy(cookie.value)));
         }
-        Carrier::Protocol { .. } => {
+        (Carrier::Protocol { .. }, Some(name)) => {
             let fields = request.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
             fields
                 .flat_map(offers)
                 .filter_map(|offer| offer.strip_prefix(name.as_bytes()))
                 .for_each(|token| visit(lossy(token)));
         }
-        Carrier::Form { .. } => {
+        (Carrier::Form { .. }, Some(name)) => {
             let Content::Form { text, lines } = content else { return };
             let parts = text.split(move |c: char| c == '&' || *lines && c == '\n');
             parts
                 .map(|raw| query::Parameter::read(raw.strip_suffix('\r').unwrap_or(raw)))
-                .filter(|parameter| parameter.name() == *name)
+                .filter(|parameter| parameter.name() == name)
                 .for_each(|parameter| visit(parameter.value()));
         }
-        Carrier::Multipart { .. } => {
+        (Carrier::Multipart { .. }, Some(name)) => {
             let Content::Parts { parts, .. } = content else { return };
-            parts.iter().filter(|part| part.name == *name).for_each(|p| visit(lossy(p.value)));
+            parts.iter().filter(|part| part.name == name).for_each(|p| visit(lossy(p.value)));
         }
     }
 }

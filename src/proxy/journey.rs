@@ -255,10 +255,10 @@ impl Journey {
             }
             Outcome::Refuse(refusal) => {
                 self.note_refusal(verdict.mode, verdict.way, &refusal);
-                self.farewell = verdict
-                    .settings
-                    .filter(|_| head.upgrade)
-                    .and_then(|site| Farewell::of(&refusal, site, head.headers, plan.errors));
+                let placed = verdict.site.zip(verdict.settings).filter(|_| head.upgrade);
+                self.farewell = placed.and_then(|(site, settings)| {
+                    Farewell::of(&refusal, site, settings, head.headers, plan.errors)
+                });
                 Step::Answer(self.reply(&refusal))
             }
             Outcome::Preflight { allowed } => Step::Answer(refusal::preflight(
