@@ -13,6 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::dialect::{Dialect, Key, Keyring};
+use crate::gate::Fields;
 use crate::gate::contract::SiteValues;
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
@@ -126,6 +127,8 @@ pub struct Site {
     pub key_sets: KeySets,
     /// Further dialects whose credentials are accepted, none of whose places overlap.
     pub accepts: Vec<Accepted>,
+    /// Which request fields claim identity, to any of its dialects.
+    pub fields: Arc<Fields>,
     /// The site's own settings, in force where no route matches.
     pub settings: Settings,
     /// Routes, first match wins.
@@ -155,6 +158,8 @@ pub struct Accepted {
 /// One way to prove an identity to a site.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof<'p> {
+    /// Its position among the site's ways; that of the site's own dialect is 0.
+    pub way: usize,
     /// The rules.
     pub dialect: &'p Dialect,
     /// The keys that the configuration holds; [`Proof::keys`] has those from a URL besides.
@@ -178,6 +183,7 @@ impl Site {
     /// The site's own way to prove under these settings.
     pub fn proof<'p>(&'p self, settings: &'p Settings) -> Proof<'p> {
         Proof {
+            way: 0,
             dialect: &self.dialect,
             keyring: &self.keyring,
             key_sets: &self.key_sets,
@@ -188,7 +194,8 @@ impl Site {
 
     /// The further ways that it accepts.
     pub fn accepted(&self) -> impl Iterator<Item = Proof<'_>> {
-        self.accepts.iter().map(|accepted| Proof {
+        self.accepts.iter().zip(1..).map(|(accepted, way)| Proof {
+            way,
             dialect: &accepted.dialect,
             keyring: &accepted.keyring,
             key_sets: &accepted.key_sets,
@@ -200,6 +207,12 @@ impl Site {
     /// All of them, the site's own first.
     pub fn proofs<'p>(&'p self, settings: &'p Settings) -> impl Iterator<Item = Proof<'p>> {
         std::iter::once(self.proof(settings)).chain(self.accepted())
+    }
+
+    /// The names of its dialects, by the position of the way to prove that has each.
+    pub fn dialects(&self) -> impl Iterator<Item = &Arc<str>> {
+        let accepted = self.accepts.iter().map(|accepted| &accepted.dialect.name);
+        std::iter::once(&self.dialect.name).chain(accepted)
     }
 
     /// Every key that is in force now, those of the site's own dialect first.

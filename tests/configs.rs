@@ -544,8 +544,9 @@ fn the_settings_of_a_site_are_worked_into_its_dialect() {
 
     // The id beside a hash is only a claim without it, wherever a site has it put.
     let fields = &plan.sites[1].dialect.unsigned.fields;
-    let proof =
-        |name: &str| fields.iter().find(|field| field.name == name).map(|f| f.proof.clone());
+    let proof = |name: &str| {
+        fields.iter().find(|field| field.name.to_string() == name).map(|f| f.proof.clone())
+    };
     assert_eq!(proof("x-uid"), Some(Some(FieldProof::Hashed(HashField::Id))));
     assert_eq!(proof("user_id"), Some(Some(FieldProof::Hashed(HashField::Id))));
     assert_eq!(proof("email"), Some(None));

@@ -202,7 +202,7 @@ fn examine(plan: &Plan, site: usize, request: &RequestView<'_>, forward: &Forwar
     for field in &site.dialect.unsigned.fields {
         for (name, value) in read(target) {
             let name = name.split('[').next().unwrap_or_default().to_lowercase();
-            if name.trim() == field.name.to_lowercase() {
+            if name.trim() == field.name.to_string().to_lowercase() {
                 let proven = id.is_some_and(|id| id == value || value == "Jane Doe");
                 assert!(proven, "{name}={value} in {target}: {}", told());
             }

@@ -400,7 +400,8 @@ pub(crate) mod tests {
                  "not_after": "1970-01-01T00:33:20Z", "loaded_at": null, "last_used": null},
             ])
         );
-        let verified = Decided { mode: Mode::Require, decision: Decision::Verified, reason: None };
+        let verified =
+            Decided { way: 0, mode: Mode::Require, decision: Decision::Verified, reason: None };
         Occurrence {
             status: 200,
             decision: Some(verified),

@@ -2,6 +2,9 @@
 //! fix. Everything happens on this machine: the credential is sent nowhere, and neither it
 //! nor a secret is printed.
 //!
+//! A site that accepts further dialects has several ways to prove. Its own is tried first;
+//! the one that verifies counts, else the one that comes furthest.
+//!
 //! Exit codes: 0 verified, 1 refused, 2 could not tell.
 
 use std::io::{Read, Write};
@@ -9,13 +12,13 @@ use std::path::PathBuf;
 
 use super::check::print;
 use super::exit;
-use super::sign::site;
+use super::sign::{site, ways};
 use crate::clock::UnixTime;
 use crate::config::{self, WrittenKeys};
-use crate::dialect::diagnosis::{Case, Check, Party, Presented, Report, diagnose};
-use crate::dialect::{Dialect, Mechanism};
+use crate::dialect::diagnosis::{Case, Check, Party, Presented, Report, Written, diagnose};
+use crate::dialect::{Dialect, Keyring, Mechanism};
 use crate::jwks;
-use crate::plan::{Plan, Site};
+use crate::plan::{Plan, Proof, Site};
 
 /// More than this nobody presents; any dialect's limit is far below.
 const MAX_INPUT: u64 = 1024 * 1024;
@@ -42,6 +45,9 @@ pub struct Args {
     /// The site; may be left out where there is only one.
     #[arg(long)]
     site: Option<String>,
+    /// The dialect, where the site accepts several [default: the one that fits].
+    #[arg(long, value_name = "NAME")]
+    dialect: Option<String>,
     /// The id beside a hash.
     #[arg(long)]
     id: Option<String>,
@@ -89,55 +95,91 @@ fn explain(args: &Args) -> Result<Report, String> {
         name: borrowed(&args.name),
     }];
     let now = args.now.map_or_else(UnixTime::now, UnixTime::from_secs);
-    let dialect = limited(&plan, site);
-    fetch_keys(site)?;
-    let keys = site.proof(&site.settings).keys();
-    let here = Party { dialect: &dialect, keyring: &keys, ..party(site, &written) };
-    let report = diagnose(&Case { site: here, others: &others, presented: &presented, now });
+    let mut best: Option<Explained> = None;
+    let mut unfetched = None;
+    for way in ways(site, args.dialect.as_deref())? {
+        if let Err(error) = fetch_keys(&way) {
+            unfetched = Some(error);
+            continue;
+        }
+        let (dialect, keys) = (limited(&plan, way.dialect), way.keys());
+        let own = written_of(way.keyring, site, &written);
+        let here = Party { name: &site.name, dialect: &dialect, keyring: &keys, written: &own };
+        let report = diagnose(&Case { site: here, others: &others, presented: &presented, now });
+        let explained = Explained { dialect: &way.dialect.name, report };
+        if best.as_ref().is_none_or(|best| explained.progress() > best.progress()) {
+            best = Some(explained);
+        }
+    }
+    // Without the keys that might have fitted, a refusal would be a guess.
+    let explained = match (best, unfetched) {
+        (Some(best), None) => best,
+        (Some(best), Some(_)) if best.report.verified => best,
+        (_, error) => return Err(error.unwrap_or_default()),
+    };
     if args.json {
-        print(&(serde_json::to_string(&report).map_err(|error| error.to_string())? + "\n"));
+        print(&(serde_json::to_string(&explained).map_err(|error| error.to_string())? + "\n"));
     } else {
         // Without a terminal, or with NO_COLOR, the stream drops the colours.
         let mut out = anstream::stdout().lock();
-        let _ = out.write_all(for_people(&report, site, now).as_bytes()).and_then(|()| out.flush());
+        let text = for_people(&explained, site, now);
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
-    Ok(report)
+    Ok(explained.report)
 }
 
-/// Fetches the site's key sets, if it has any; a diagnosis without them would be a guess.
-fn fetch_keys(site: &Site) -> Result<(), String> {
-    if site.key_sets.is_empty() {
+/// What came of one way to prove.
+#[derive(serde::Serialize)]
+struct Explained<'p> {
+    #[serde(flatten)]
+    report: Report,
+    dialect: &'p str,
+}
+
+impl Explained<'_> {
+    /// How far the credential came: to the end, or through so many checks.
+    fn progress(&self) -> (bool, usize) {
+        let held = self.report.checks.iter().filter(|check| check.ok == Some(true));
+        (self.report.verified, held.count())
+    }
+}
+
+/// Fetches the key sets of one way, if it has any.
+fn fetch_keys(way: &Proof<'_>) -> Result<(), String> {
+    if way.key_sets.is_empty() {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    match runtime.block_on(jwks::fetch_once(site.key_sets.iter())).as_slice() {
+    match runtime.block_on(jwks::fetch_once(way.key_sets.iter())).as_slice() {
         [] => Ok(()),
         problems => Err(format!("the site's keys cannot be fetched: {}", problems.join("; "))),
     }
 }
 
-/// A site of the plan as a diagnosis sees it.
-pub fn party<'p>(site: &'p Site, written: &'p WrittenKeys) -> Party<'p> {
-    Party {
+/// All sites of the plan but this one, as a diagnosis sees them.
+fn others<'p>(plan: &'p Plan, site: &Site, written: &'p WrittenKeys) -> Vec<Party<'p>> {
+    let others = plan.sites.iter().filter(|other| other.index != site.index);
+    let party = |site: &'p Site| Party {
         name: &site.name,
         dialect: &site.dialect,
         keyring: &site.keyring,
         written: written.get(&*site.name).map(Vec::as_slice).unwrap_or_default(),
-    }
+    };
+    others.map(party).collect()
 }
 
-/// All sites of the plan but this one.
-pub fn others<'p>(plan: &'p Plan, site: &Site, written: &'p WrittenKeys) -> Vec<Party<'p>> {
-    let others = plan.sites.iter().filter(|other| other.index != site.index);
-    others.map(|other| party(other, written)).collect()
+/// The keys of one way to prove, as they were written.
+fn written_of(keyring: &Keyring, site: &Site, written: &WrittenKeys) -> Vec<Written> {
+    let of_site = written.get(&*site.name).into_iter().flatten();
+    of_site.filter(|written| keyring.get(&written.key).is_some()).cloned().collect()
 }
 
-/// The site's dialect under the configuration's own limit, as the gateway applies both.
-fn limited(plan: &Plan, site: &Site) -> Dialect {
-    let mut dialect = site.dialect.clone();
+/// A dialect under the configuration's own limit, as the gateway applies both.
+fn limited(plan: &Plan, dialect: &Dialect) -> Dialect {
+    let mut dialect = dialect.clone();
     if let Mechanism::Jwt(rules) = &mut dialect.mechanism {
         rules.max_bytes = rules.max_bytes.min(plan.limits.credential);
     }
@@ -159,11 +201,12 @@ const BOLD: &str = "\u{1b}[1m";
 const DIM: &str = "\u{1b}[2m";
 const PLAIN: &str = "\u{1b}[0m";
 
-fn for_people(report: &Report, site: &Site, now: UnixTime) -> String {
+fn for_people(explained: &Explained<'_>, site: &Site, now: UnixTime) -> String {
+    let Explained { report, dialect } = explained;
     let seconds = i64::try_from(now.as_secs()).ok();
     let moment = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     let moment = moment.map(|moment| format!(" at {moment}")).unwrap_or_default();
-    let mut out = format!("site {} ({}){moment}\n\n", site.name, site.dialect.name);
+    let mut out = format!("site {} ({dialect}){moment}\n\n", site.name);
     let width = report.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     for Check { name, ok, detail } in &report.checks {
         let line = match ok {

@@ -73,7 +73,7 @@ fn init(args: &Args, now: UnixTime) -> Result<String, String> {
     if args.dialect == "user-hash" && args.audience.is_some() {
         return Err("a hash has no audience: leave --audience out".to_owned());
     }
-    let key = month(now);
+    let key = key_id(&args.dialect, now);
     let secret = secret(&args.dialect)?;
     let folder = args.config.parent().unwrap_or(Path::new(""));
     let secret_file = folder.join(SECRET);
@@ -125,10 +125,12 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), String> {
 }
 
 /// Keys are named after the month that they are made in.
-fn month(now: UnixTime) -> String {
+fn key_id(dialect: &str, now: UnixTime) -> String {
     let seconds = i64::try_from(now.as_secs()).unwrap_or_default();
     let now = jiff::Timestamp::from_second(seconds).unwrap_or_default();
-    now.strftime("%Y-%m").to_string()
+    // RingCentral's key ids are of a–z, 0–9 and _ alone.
+    let format = if dialect == "ringcentral-engage" { "%Y_%m" } else { "%Y-%m" };
+    now.strftime(format).to_string()
 }
 
 /// What is particular about each dialect.

@@ -12,11 +12,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::exit;
 use crate::clock::UnixTime;
 use crate::config;
-use crate::dialect::json::segments;
 use crate::dialect::keyring::KeyState;
 use crate::dialect::sign::{SignError, Signed, SigningKey, Subject, sign};
-use crate::dialect::{Carrier, Dialect, Key, Keyring};
-use crate::plan::{Plan, Site};
+use crate::dialect::{Carrier, Dialect, Key, Keyring, Names, Pointer};
+use crate::plan::{Plan, Proof, Site};
 
 /// Arguments of `countersign sign`.
 #[derive(Debug, Default, clap::Args)]
@@ -33,6 +32,9 @@ pub struct Args {
     /// The site; may be left out where there is only one.
     #[arg(long)]
     site: Option<String>,
+    /// The dialect, where the site accepts several [default: the site's own].
+    #[arg(long, value_name = "NAME")]
+    dialect: Option<String>,
     /// The visitor's stable identity.
     #[arg(long)]
     id: Option<String>,
@@ -122,6 +124,20 @@ pub(super) fn site<'p>(plan: &'p Plan, name: Option<&str>) -> Result<&'p Site, S
     }
 }
 
+/// The site's ways to prove, its own first; only those of a dialect, where one is named.
+pub(super) fn ways<'p>(site: &'p Site, dialect: Option<&str>) -> Result<Vec<Proof<'p>>, String> {
+    let wanted = |way: &Proof<'_>| dialect.is_none_or(|name| *way.dialect.name == *name);
+    let ways: Vec<_> = site.proofs(&site.settings).filter(wanted).collect();
+    match dialect {
+        Some(name) if ways.is_empty() => {
+            let names: Vec<&str> = site.dialects().map(|name| &**name).collect();
+            let names = names.join(", ");
+            Err(format!("the site has no dialect `{name}`; its dialects are: {names}"))
+        }
+        _ => Ok(ways),
+    }
+}
+
 /// What to print, and what to warn of.
 fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String>), String> {
     let private = match &args.private_key {
@@ -131,7 +147,10 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
         }
         None => None,
     };
-    let keys = keys(&site.keyring, args.key.as_deref(), private.is_some(), now)?;
+    let ways = ways(site, args.dialect.as_deref())?;
+    let way = ways.first().ok_or("the site has no dialect")?;
+    let dialect = way.dialect;
+    let keys = keys(way.keyring, args.key.as_deref(), private.is_some(), now)?;
     let strings = args.attributes.iter().cloned();
     let subject = Subject {
         id: args.id.clone(),
@@ -141,7 +160,7 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
     };
     let attempt = |key: &&Arc<Key>| {
         let signing = SigningKey { key, private_pem: private.as_deref() };
-        sign(&site.dialect, signing, &subject, now, args.ttl)
+        sign(dialect, signing, &subject, now, args.ttl)
     };
     // A private key says no id: it belongs to the key that verifies what it signs.
     let mut attempts: Vec<_> = keys.iter().map(attempt).collect();
@@ -157,7 +176,7 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
         _ => error.to_string(),
     })?;
     let text = match &args.curl {
-        Some(url) => curl(&site.dialect, &signed.credential, &subject, url)?,
+        Some(url) => curl(dialect, &signed.credential, &subject, url)?,
         None => signed.credential,
     };
     Ok((text, signed.warnings))
@@ -194,11 +213,7 @@ fn curl(
 ) -> Result<String, String> {
     let source = dialect.sources.first().ok_or("this dialect has no source")?;
     let names = source.carrier.names();
-    let beside =
-        [(&names.id, &subject.id), (&names.email, &subject.email), (&names.name, &subject.name)];
-    let beside = beside.iter().filter_map(|(name, value)| {
-        Some((name.as_deref()?, value.as_deref().filter(|value| !value.is_empty())?))
-    });
+    let others = beside(&names, subject).map(|(name, value)| (name.as_str(), value));
     let mut words = vec!["curl".to_owned(), "-sS".to_owned()];
     let schemed = |scheme: &Option<String>| match scheme {
         Some(scheme) => format!("{scheme} {credential}"),
@@ -207,7 +222,7 @@ fn curl(
     match &source.carrier {
         Carrier::Header { scheme, .. } => {
             let proof = format!("{}: {}", names.proof, schemed(scheme));
-            let others = beside.map(|(name, value)| format!("{name}: {value}"));
+            let others = others.map(|(name, value)| format!("{name}: {value}"));
             for header in std::iter::once(proof).chain(others) {
                 words.extend(["-H".to_owned(), quoted(&header)]);
             }
@@ -215,11 +230,11 @@ fn curl(
         }
         Carrier::Query { scheme, .. } => {
             let proof = schemed(scheme);
-            let pairs = beside.chain([(names.proof.as_str(), proof.as_str())]);
+            let pairs = others.chain([(names.proof.as_str(), proof.as_str())]);
             words.push(quoted(&with_query(url, pairs)));
         }
         Carrier::Cookie { .. } => {
-            let pairs = beside.chain([(names.proof.as_str(), credential)]);
+            let pairs = others.chain([(names.proof.as_str(), credential)]);
             let cookies: Vec<_> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
             words.extend(["-b".to_owned(), quoted(&cookies.join("; ")), quoted(url)]);
         }
@@ -227,9 +242,9 @@ fn curl(
             let offer = format!("Sec-WebSocket-Protocol: {}{credential}", names.proof);
             words.extend(["-H".to_owned(), quoted(&offer), quoted(url)]);
         }
-        Carrier::Json { .. } => {
+        Carrier::Json { names } => {
             let mut body = serde_json::json!({});
-            for (pointer, value) in beside.chain([(names.proof.as_str(), credential)]) {
+            for (pointer, value) in beside(names, subject).chain([(&names.proof, credential)]) {
                 put(&mut body, pointer, value);
             }
             let json = "Content-Type: application/json".to_owned();
@@ -239,7 +254,7 @@ fn curl(
         Carrier::Form { .. } | Carrier::Multipart { .. } => {
             let is_form = matches!(source.carrier, Carrier::Form { .. });
             let option = if is_form { "--data-urlencode" } else { "--form-string" };
-            for (name, value) in beside.chain([(names.proof.as_str(), credential)]) {
+            for (name, value) in others.chain([(names.proof.as_str(), credential)]) {
                 words.extend([option.to_owned(), quoted(&format!("{name}={value}"))]);
             }
             words.push(quoted(url));
@@ -248,15 +263,27 @@ fn curl(
     Ok(words.join(" "))
 }
 
+/// The fields that lie beside a hash.
+fn beside<'a, N>(
+    names: &'a Names<N>,
+    subject: &'a Subject,
+) -> impl Iterator<Item = (&'a N, &'a str)> {
+    let all =
+        [(&names.id, &subject.id), (&names.email, &subject.email), (&names.name, &subject.name)];
+    all.into_iter().filter_map(|(name, value)| {
+        Some((name.as_ref()?, value.as_deref().filter(|value| !value.is_empty())?))
+    })
+}
+
 /// Puts a text where a JSON pointer leads (RFC 6901), making the objects on the way.
-fn put(body: &mut serde_json::Value, pointer: &str, text: &str) {
+fn put(body: &mut serde_json::Value, pointer: &Pointer, text: &str) {
     let mut place = body;
-    for name in segments(pointer) {
+    for name in &pointer.0 {
         if !place.is_object() {
             *place = serde_json::json!({});
         }
         let Some(members) = place.as_object_mut() else { return };
-        place = members.entry(name.into_owned()).or_insert(serde_json::Value::Null);
+        place = members.entry(name.clone()).or_insert(serde_json::Value::Null);
     }
     *place = serde_json::Value::from(text);
 }

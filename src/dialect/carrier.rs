@@ -2,6 +2,8 @@
 //!
 //! How it is found is the gate's business (`gate::source`).
 
+use super::{HashField, Pointer};
+
 /// One place where a request may carry the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -42,8 +44,8 @@ pub enum Carrier {
     },
     /// Members of a JSON body, also of one that is labelled as a form, as text or not at all.
     Json {
-        /// JSON pointers (RFC 6901) through objects.
-        names: Names,
+        /// Pointers through objects.
+        names: Names<Pointer>,
     },
     /// A field of a urlencoded body.
     Form {
@@ -58,16 +60,29 @@ pub enum Carrier {
 }
 
 impl Carrier {
-    /// The names to look for.
-    pub const fn names(&self) -> &Names {
+    /// The names to look for, pointers as text.
+    pub fn names(&self) -> Names {
         match self {
             Self::Header { names, .. }
             | Self::Query { names, .. }
             | Self::Cookie { names }
             | Self::Protocol { names }
-            | Self::Json { names }
             | Self::Form { names }
-            | Self::Multipart { names } => names,
+            | Self::Multipart { names } => names.clone(),
+            Self::Json { names } => names.map(Pointer::to_string),
+        }
+    }
+
+    /// The name of a part where names are text; in JSON they are pointers.
+    pub fn name(&self, part: Part) -> Option<&str> {
+        match self {
+            Self::Header { names, .. }
+            | Self::Query { names, .. }
+            | Self::Cookie { names }
+            | Self::Protocol { names }
+            | Self::Form { names }
+            | Self::Multipart { names } => names.of(part).map(String::as_str),
+            Self::Json { .. } => None,
         }
     }
 
@@ -77,15 +92,61 @@ impl Carrier {
     }
 }
 
-/// The names of a credential's parts in one carrier. Tokens have only `proof`.
+/// The names of a credential's parts in one carrier: texts, or pointers. Tokens have only
+/// `proof`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct Names<N = String> {
     /// The token, or the hash.
-    pub proof: String,
+    pub proof: N,
     /// Hash dialects: the id that is hashed.
-    pub id: Option<String>,
+    pub id: Option<N>,
     /// Hash dialects: the email, where the message has one.
-    pub email: Option<String>,
+    pub email: Option<N>,
     /// Hash dialects: the name, where the message has one.
-    pub name: Option<String>,
+    pub name: Option<N>,
+}
+
+/// One part of a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The token, or the hash.
+    Proof,
+    /// What lies beside a hash.
+    Beside(HashField),
+}
+
+impl<N> Names<N> {
+    /// The name of a part, if the carrier has room for it.
+    pub const fn of(&self, part: Part) -> Option<&N> {
+        match part {
+            Part::Proof => Some(&self.proof),
+            Part::Beside(HashField::Id) => self.id.as_ref(),
+            Part::Beside(HashField::Email) => self.email.as_ref(),
+            Part::Beside(HashField::Name) => self.name.as_ref(),
+        }
+    }
+
+    /// The same names, read or written otherwise.
+    pub fn map<M>(&self, read: impl Fn(&N) -> M) -> Names<M> {
+        Names {
+            proof: read(&self.proof),
+            id: self.id.as_ref().map(&read),
+            email: self.email.as_ref().map(&read),
+            name: self.name.as_ref().map(&read),
+        }
+    }
+
+    /// The same, if every one of them can be read so.
+    pub fn try_map<M>(&self, read: impl Fn(&N) -> Option<M>) -> Option<Names<M>> {
+        let beside = |name: &Option<N>| match name {
+            None => Some(None),
+            Some(name) => read(name).map(Some),
+        };
+        Some(Names {
+            proof: read(&self.proof)?,
+            id: beside(&self.id)?,
+            email: beside(&self.email)?,
+            name: beside(&self.name)?,
+        })
+    }
 }

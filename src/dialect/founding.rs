@@ -122,7 +122,11 @@ pub(crate) fn user_hash() -> Dialect {
         email: Some("email".to_owned()),
         name: Some("name".to_owned()),
     };
-    let field = |name: &str, proof| UnsignedField { name: name.to_owned(), proof, prefix: None };
+    let field = |name: &str, proof| UnsignedField {
+        name: FieldName::Plain(name.to_owned()),
+        proof,
+        prefix: None,
+    };
     Dialect {
         name: "user-hash".into(),
         sources: vec![Source { carrier: Carrier::Query { names, scheme: None }, shared: false }],

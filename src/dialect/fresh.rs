@@ -41,7 +41,7 @@ pub fn secret() -> Result<Secret, KeyError> {
 pub fn pair(algorithm: Algorithm) -> Result<Pair, KeyError> {
     let fault = |_| KeyError::new("the key could not be generated");
     match algorithm {
-        Algorithm::RS256 | Algorithm::PS256 => {
+        Algorithm::RS256 | Algorithm::RS512 | Algorithm::PS256 => {
             let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(fault)?;
             written(pair.as_der(), pair.public_key().as_der())
         }

@@ -50,14 +50,6 @@ pub enum Fault {
     Depth,
 }
 
-/// A JSON pointer's segments, unescaped (RFC 6901 §4).
-pub fn segments(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    pointer.split('/').skip(1).map(|segment| match segment.contains('~') {
-        true => Cow::Owned(segment.replace("~1", "/").replace("~0", "~")),
-        false => Cow::Borrowed(segment),
-    })
-}
-
 /// Reads one value that is all of the text.
 ///
 /// # Errors

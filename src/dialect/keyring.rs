@@ -178,7 +178,7 @@ impl Key {
     ) -> Result<Self, KeyError> {
         let pem::PublicKey { key_type, bytes } = key;
         let (name, fitting): (_, &[Algorithm]) = match key_type {
-            KeyType::Rsa => ("an RSA", &[Algorithm::RS256, Algorithm::PS256]),
+            KeyType::Rsa => ("an RSA", &[Algorithm::RS256, Algorithm::RS512, Algorithm::PS256]),
             KeyType::P256 => ("a P-256", &[Algorithm::ES256]),
             KeyType::P384 => ("a P-384", &[Algorithm::ES384]),
             KeyType::Ed25519 => ("an Ed25519", &[Algorithm::EdDSA]),
@@ -316,6 +316,7 @@ pub(super) const fn library_name(algorithm: Algorithm) -> jsonwebtoken::Algorith
         Algorithm::HS384 => jsonwebtoken::Algorithm::HS384,
         Algorithm::HS512 => jsonwebtoken::Algorithm::HS512,
         Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
         Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
         Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
         Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
@@ -389,9 +390,9 @@ mod tests {
 
     #[test]
     fn each_type_of_public_key_has_its_algorithms() {
-        use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, RS256};
+        use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, RS256, RS512};
         for (default, fitting) in [
-            (RS256, vec![RS256, PS256]),
+            (RS256, vec![RS256, RS512, PS256]),
             (ES256, vec![ES256]),
             (ES384, vec![ES384]),
             (EdDSA, vec![EdDSA]),
@@ -399,7 +400,7 @@ mod tests {
             let pem = fresh::pair(default).unwrap().public;
             let pinned = |algorithm| Key::public_pem("k", algorithm, pem.as_bytes());
             assert_eq!(pinned(None).unwrap().algorithm(), default);
-            for algorithm in [HS256, RS256, PS256, ES256, ES384, EdDSA] {
+            for algorithm in [HS256, RS256, RS512, PS256, ES256, ES384, EdDSA] {
                 match pinned(Some(algorithm)) {
                     Ok(key) => {
                         assert!(fitting.contains(&algorithm));

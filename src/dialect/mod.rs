@@ -21,6 +21,7 @@ pub mod jwt;
 pub mod keyring;
 pub(crate) mod pem;
 pub mod placeholder;
+mod pointer;
 mod rejection;
 pub mod sample;
 pub mod sign;
@@ -29,8 +30,9 @@ mod times;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-pub use carrier::{Carrier, Names, Source};
+pub use carrier::{Carrier, Names, Part, Source};
 pub use keyring::{Key, Keyring};
+pub use pointer::{FieldName, Pointer};
 pub use rejection::{Reason, Rejection};
 
 use crate::clock::UnixTime;
@@ -124,6 +126,7 @@ pub enum Algorithm {
     HS384,
     HS512,
     RS256,
+    RS512,
     PS256,
     ES256,
     ES384,
@@ -137,6 +140,7 @@ impl Algorithm {
         Self::HS384,
         Self::HS512,
         Self::RS256,
+        Self::RS512,
         Self::PS256,
         Self::ES256,
         Self::ES384,
@@ -150,6 +154,7 @@ impl Algorithm {
             Self::HS384 => "HS384",
             Self::HS512 => "HS512",
             Self::RS256 => "RS256",
+            Self::RS512 => "RS512",
             Self::PS256 => "PS256",
             Self::ES256 => "ES256",
             Self::ES384 => "ES384",
@@ -209,10 +214,6 @@ pub struct ClaimRules {
     /// The site's issuer, if `iss` must equal one.
     pub issuer: Option<String>,
 }
-
-/// A JSON pointer (RFC 6901), resolved into its unescaped segments.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Pointer(pub Vec<String>);
 
 /// A claim, or text made of several: `/screenname`, `"{/firstname} {/lastname}"`.
 /// Absent parts are left out and the result is trimmed; empty means absent.
@@ -331,7 +332,7 @@ pub struct UnsignedRules {
     pub fields: Vec<UnsignedField>,
     /// Names (a final `*` is a prefix) that are no identity: they stay and are copied
     /// into `Countersign-Claimed`.
-    pub copied: Vec<String>,
+    pub copied: Vec<FieldName>,
     /// Prefix that marks unsigned attributes (Amazon's `HostedWidget-`); a signed
     /// attribute may not begin with it.
     pub prefix: Option<String>,
@@ -340,8 +341,8 @@ pub struct UnsignedRules {
 /// One field that claims identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsignedField {
-    /// The field's own name, as `Countersign-Claimed` shows it.
-    pub name: String,
+    /// The field's own name, as the dialect spells it.
+    pub name: FieldName,
     /// The claim or hash field that would prove it, if the dialect ever signs it.
     pub proof: Option<FieldProof>,
     /// An object in a JSON body under this name stays, its keys marked with this prefix

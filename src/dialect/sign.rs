@@ -233,7 +233,7 @@ fn signature(signing: SigningKey<'_>, message: &[u8]) -> Result<String, SignErro
         signing.private_pem.ok_or_else(|| SignError::NeedsPrivateKey(signing.key.id().clone()))?;
     let algorithm = signing.key.algorithm();
     let private = match algorithm {
-        Algorithm::RS256 | Algorithm::PS256 => EncodingKey::from_rsa_pem(pem),
+        Algorithm::RS256 | Algorithm::RS512 | Algorithm::PS256 => EncodingKey::from_rsa_pem(pem),
         Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem),
         Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Ok(EncodingKey::from_secret(pem)),

@@ -63,7 +63,7 @@ impl Interest {
         let sessions = || site.remembers.session.iter().flat_map(|session| &session.request);
         let sources = || site.proofs(settings).flat_map(|proof| proof.sources).chain(sessions());
         let interest = Self {
-            fields: !settings.keep_unsigned && !site.dialect.unsigned.fields.is_empty(),
+            fields: !settings.keep_unsigned && !site.fields.is_empty(),
             sources: sources().any(|source| {
                 matches!(source.carrier, Carrier::Json { .. } | Carrier::Form { .. })
             }),
@@ -367,7 +367,8 @@ mod tests {
 
     #[test]
     fn what_could_only_carry_a_credential_passes_when_it_cannot_be_read() {
-        let names = crate::dialect::Names { proof: "/jwt".into(), ..Default::default() };
+        let proof = crate::dialect::Pointer(vec!["jwt".into()]);
+        let names = crate::dialect::Names { proof, ..Default::default() };
         let mut dialect = token_dialect();
         dialect.sources =
             vec![crate::dialect::Source { carrier: Carrier::Json { names }, shared: false }];

@@ -2,13 +2,10 @@
 //!
 //! A field that the dialect names as identity reaches the backend only if it equals what
 //! the credential proved. Every other one is removed from query and headers, repeats
-//! included, and shown in `Countersign-Claimed` under the dialect's spelling of its name;
-//! the first source (query, then headers, then the body) wins. Names are compared decoded: `a[b]` is read
-//! as `/a/b`, `a[]` as `a`, and naming `a` covers all beneath. Header names are compared
-//! folded. Some backends part parameters at `;` too, so a field behind one is found and
-//! cut as well; so is one that only PHP takes for the field (`user.id`, `user[id`,
-//! ` user_id`), only a reader without regard to case (ASP.NET: `User_Id`), or only one that
-//! writes `a.b` for `a[b]`.
+//! included, and shown in `Countersign-Claimed` as [`Fields`] says; the first source (query,
+//! then headers, then the body) wins. Names are compared as [`naming`](super::naming) has it,
+//! those of headers folded. Some backends part parameters at `;` too, so a field behind one
+//! is found and cut as well.
 //!
 //! Fields with the dialect's `copied` names (`custom_*`) are no identity: they stay, and
 //! are shown as well. What JSON bodies claim is found in [`document`](super::document).
@@ -17,20 +14,21 @@ use http::{HeaderName, HeaderValue};
 
 use super::content::Content;
 use super::contract::{self, MAX_CLAIMED};
-use super::naming::{Covering, Reach, belongs_to_http, covering, initials, initials_of};
+use super::fields::{Field, Fields};
+use super::naming::{Covering, Reach, belongs_to_http};
 use super::query::{self, Fate, Parameter};
 use super::source::text;
 use super::{Edits, RequestView, document};
+use crate::dialect::FieldName;
 use crate::dialect::json::{Json, write_string};
-use crate::dialect::{UnsignedField, UnsignedRules};
 
 /// Collects claims while it judges the fields.
 pub(super) struct Claims<'r> {
-    rules: &'r UnsignedRules,
+    fields: &'r Fields,
     /// Signed values, by the field's index.
     proven: &'r [(usize, String)],
-    /// First letters of the fields' names, one bit each: most headers differ there.
-    initials: u64,
+    /// Only whether there are any matters.
+    keeps_none: bool,
     /// Names, and values as JSON.
     entries: Vec<(String, String)>,
     size: usize,
@@ -42,11 +40,11 @@ pub(super) struct Claims<'r> {
 
 impl<'r> Claims<'r> {
     /// Begins with what the credential proved; nothing for guests.
-    pub fn new(rules: &'r UnsignedRules, proven: &'r [(usize, String)]) -> Self {
+    pub fn new(fields: &'r Fields, proven: &'r [(usize, String)]) -> Self {
         Self {
-            rules,
+            fields,
             proven,
-            initials: initials_of(&rules.fields),
+            keeps_none: false,
             entries: Vec::new(),
             size: "{}".len(),
             oversized: false,
@@ -54,14 +52,16 @@ impl<'r> Claims<'r> {
         }
     }
 
-    /// Whether there is anything to look for.
-    fn is_idle(&self) -> bool {
-        self.rules.fields.is_empty() && self.rules.copied.is_empty()
+    /// Whether a request names an identity at all, whatever it says of it.
+    pub fn any_in(fields: &'r Fields, request: &RequestView<'_>, content: &Content<'_>) -> bool {
+        let mut claims = Self { keeps_none: true, ..Self::new(fields, &[]) };
+        claims.read(request, content);
+        claims.identity
     }
 
     /// Collects from query, headers and body, and changes nothing.
     pub fn read(&mut self, request: &RequestView<'_>, content: &Content<'_>) {
-        if self.is_idle() {
+        if self.fields.is_idle() {
             return;
         }
         for parameter in request.query().into_iter().flat_map(query::parameters) {
@@ -79,7 +79,7 @@ impl<'r> Claims<'r> {
 
     /// Collects a query parameter and says what becomes of it.
     pub fn parameter(&mut self, parameter: &Parameter<'_>) -> Fate {
-        if self.is_idle() {
+        if self.fields.is_idle() {
             return Fate::Keep;
         }
         let Some((first, rest)) = parameter.raw.split_once(';') else {
@@ -92,9 +92,7 @@ impl<'r> Claims<'r> {
             self.claim(covering, &head.name(), &value);
             return Fate::Cut;
         }
-        if self.is_copied(&head.name()) {
-            self.enter(&head.name(), &parameter.value());
-        }
+        self.copy(&head.name(), &parameter.value());
         let mut kept = vec![first];
         kept.extend(rest.split(';').filter(|part| self.keeps(&Parameter::read(part))));
         let shortened = kept.join(";");
@@ -105,9 +103,7 @@ impl<'r> Claims<'r> {
     fn keeps(&mut self, parameter: &Parameter<'_>) -> bool {
         let name = parameter.name();
         let Some(covering) = self.covering(&name) else {
-            if self.is_copied(&name) {
-                self.enter(&name, &parameter.value());
-            }
+            self.copy(&name, &parameter.value());
             return true;
         };
         let value = parameter.value();
@@ -120,20 +116,20 @@ impl<'r> Claims<'r> {
 
     /// Collects header fields, and removes them from the request.
     pub fn headers(&mut self, request: &RequestView<'_>, edits: &mut Edits) {
-        if self.rules.fields.is_empty() {
+        if self.fields.is_empty() {
             return;
         }
         for name in request.headers.keys() {
-            if initials(name.as_str()) & self.initials == 0 {
+            if !self.fields.may_name(name.as_str()) {
                 continue;
             }
             let Some(index) = self.header(name) else { continue };
             edits.retain(request.headers, name, |value: &HeaderValue| {
                 let value = text(value);
                 let proven = self.proves(index, &value);
-                if !proven && let Some(field) = self.rules.fields.get(index) {
+                if !proven && let Some(field) = self.field(index) {
                     self.identity |= !value.is_empty();
-                    self.enter(&field.name, &value);
+                    self.enter(&field.shown, &value);
                 }
                 proven
             });
@@ -146,8 +142,10 @@ impl<'r> Claims<'r> {
         if belongs_to_http(name) {
             return None;
         }
-        let is = |field: &str| !field.starts_with('/') && contract::folds_alike(field, name);
-        self.rules.fields.iter().position(|field| is(&field.name))
+        self.fields.find(|field| match &field.name {
+            FieldName::Plain(own) => contract::folds_alike(own, name),
+            FieldName::At(_) => false,
+        })
     }
 
     /// Whether a field's value is what was proven.
@@ -157,37 +155,42 @@ impl<'r> Claims<'r> {
 
     /// The field that a parameter's name falls under, and how.
     pub fn covering(&self, name: &str) -> Option<Covering> {
-        covering(&self.rules.fields, self.initials, name)
+        self.fields.covering(name)
     }
 
     /// The field of a position.
-    pub fn field(&self, index: usize) -> Option<&'r UnsignedField> {
-        self.rules.fields.get(index)
+    pub fn field(&self, index: usize) -> Option<&'r Field> {
+        self.fields.get(index)
     }
 
-    /// Whether a dialect's field has exactly this name.
-    pub fn names(&self, name: &str) -> bool {
-        self.rules.fields.iter().any(|field| field.name == name)
+    /// Whether a field at the top has exactly this name.
+    fn names(&self, name: &str) -> bool {
+        let is_it = |field: &Field| matches!(&field.name, FieldName::Plain(own) if own == name);
+        self.fields.find(is_it).is_some()
     }
 
     /// How deep in a JSON body a field may lie; a name at its top is 1.
-    pub fn depth(&self) -> usize {
-        let depth = |field: &UnsignedField| match field.name.strip_prefix('/') {
-            Some(pointer) => pointer.split('/').count(),
-            None => 1,
-        };
-        self.rules.fields.iter().map(depth).max().unwrap_or(0).max(1)
+    pub const fn depth(&self) -> usize {
+        self.fields.depth()
     }
 
-    /// Whether a name is copied although it is no identity.
-    pub fn is_copied(&self, name: &str) -> bool {
-        self.rules.copied.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => name == pattern,
-        })
+    /// Shows a member of a JSON body that is copied although it is no identity, and says
+    /// whether it is one.
+    pub fn copies(&mut self, name: &str, value: &Json<'_>) -> bool {
+        let fields = self.fields;
+        let shown = fields.copied(name);
+        shown.map(|shown| self.enter_json(shown, value)).is_some()
     }
 
-    /// Claims an identity field: under the dialect's name, or, beneath a field, under the
+    /// Shows a parameter that is copied.
+    fn copy(&mut self, name: &str, value: &str) {
+        let fields = self.fields;
+        if let Some(shown) = fields.copied(name) {
+            self.enter(shown, value);
+        }
+    }
+
+    /// Claims an identity field: under the name that [`Fields`] shows, or, beneath a field, under the
     /// request's own.
     fn claim(&mut self, covering: Covering, name: &str, value: &str) {
         self.identity |= !value.is_empty();
@@ -210,8 +213,17 @@ impl<'r> Claims<'r> {
     where
         'r: 'n,
     {
-        let field = self.field(covering.index).filter(|_| covering.reach != Reach::Beneath);
-        field.map_or(name, |field| &field.name)
+        match self.field(covering.index) {
+            Some(field) if covering.reach != Reach::Beneath => &field.shown,
+            _ => self.member(name).unwrap_or(name),
+        }
+    }
+
+    /// A member that is itself a field's name: `identity[uuid]` is the `uuid` that a JSON
+    /// body's `identity` would show.
+    fn member<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let member = name.split_once('[')?.1.strip_suffix(']')?;
+        self.names(member).then_some(member)
     }
 
     fn enter(&mut self, name: &str, value: &str) {
@@ -237,7 +249,8 @@ impl<'r> Claims<'r> {
 
     /// Makes room for a value of at least that length; there is none for what is known.
     fn has_room(&mut self, name: &str, length: usize) -> bool {
-        if self.oversized || self.entries.iter().any(|(known, _)| known == name) {
+        if self.keeps_none || self.oversized || self.entries.iter().any(|(known, _)| known == name)
+        {
             return false;
         }
         // At least `"":,` and the bytes themselves: a lower bound that stops a flood early.
@@ -269,17 +282,10 @@ impl<'r> Claims<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::UnsignedField;
-    use crate::gate::testing::{applied, headers, view};
+    use crate::gate::testing::{applied, headers, unsigned, view};
 
-    fn rules(fields: &[&str], copied: &[&str]) -> UnsignedRules {
-        let field =
-            |name: &&str| UnsignedField { name: name.to_string(), proof: None, prefix: None };
-        UnsignedRules {
-            fields: fields.iter().map(field).collect(),
-            copied: copied.iter().map(|name| name.to_string()).collect(),
-            ..UnsignedRules::default()
-        }
+    fn rules(names: &[&str], copied: &[&str]) -> Fields {
+        Fields::of(&unsigned(names, copied))
     }
 
     /// What stays of a query, and what is claimed, with `user_id` proven to be `u1`.
@@ -312,10 +318,10 @@ mod tests {
                 "",
                 r#"{"identity[uuid]":"7","identity[a][b]":"8"}"#,
             ),
-            ("contact[email]=x", "", r#"{"/contact/email":"x"}"#),
-            ("contact[email][]=x", "", r#"{"/contact/email":"x"}"#),
+            ("contact[email]=x", "", r#"{"email":"x"}"#),
+            ("contact[email][]=x", "", r#"{"email":"x"}"#),
             ("contact[phone]=x&contact=y", "contact[phone]=x&contact=y", ""),
-            ("a/b[c]=x", "", r#"{"/a~1b/c":"x"}"#),
+            ("a/b[c]=x", "", r#"{"c":"x"}"#),
             ("username=x&user_id2=y&xname=z", "username=x&user_id2=y&xname=z", ""),
             ("user.id=x", "", r#"{"user_id":"x"}"#),
             ("+user+id=x", "", r#"{"user_id":"x"}"#),
@@ -327,8 +333,8 @@ mod tests {
             ("user[id.z=x&user[id]=y", "user[id.z=x&user[id]=y", ""),
             ("User_ID=x&NAME[]=y", "", r#"{"user_id":"x","name":"y"}"#),
             ("identity.uuid=7", "", r#"{"identity.uuid":"7"}"#),
-            ("contact.email=x", "", r#"{"/contact/email":"x"}"#),
-            ("Contact[Email]=x", "", r#"{"/contact/email":"x"}"#),
+            ("contact.email=x", "", r#"{"email":"x"}"#),
+            ("Contact[Email]=x", "", r#"{"email":"x"}"#),
             ("contact.phone=x&user.identity=y", "contact.phone=x&user.identity=y", ""),
             (
                 "custom_a=1&plan=pro&planet=2",

@@ -1,6 +1,8 @@
 //! What leaves a request before it goes on: the spent credential and every identity field
 //! that nothing proved, out of query, headers and body.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, header};
 
@@ -13,7 +15,7 @@ use super::policy::Mode;
 use super::query::{self, Fate};
 use super::spent::{self, AllSpent};
 use super::{Edits, Fault, NewBody, Refusal, RequestView, document};
-use crate::dialect::{Carrier, Dialect};
+use crate::dialect::Carrier;
 use crate::identity::{Standing, Visitor};
 
 /// A request without what may not reach the backend.
@@ -36,7 +38,6 @@ pub(super) fn cleaned(
     place: &Place<'_, '_>,
     request: &RequestView<'_>,
     standing: Standing,
-    dialect: &Dialect,
     spent: &AllSpent<'_>,
     content: &Content<'_>,
     kind: Option<&Kind>,
@@ -49,7 +50,7 @@ pub(super) fn cleaned(
         return Ok(Cleaned { visitor, oversized: false, edits, body });
     }
     let proven = visitor.identity().map_or(&[][..], |identity| &identity.fields);
-    let mut claims = (!settings.keep_unsigned).then(|| Claims::new(&dialect.unsigned, proven));
+    let mut claims = (!settings.keep_unsigned).then(|| Claims::new(&place.site.fields, proven));
 
     if !settings.mode.cleans() {
         if let Some(claims) = &mut claims {
@@ -79,11 +80,11 @@ pub(super) fn cleaned(
         }
         body = match (content, kind) {
             (Content::Nothing, Some(Kind::Multipart(Some(boundary)))) => {
-                let renamer = renamer(place, dialect, proven, boundary);
+                let renamer = renamer(place, proven, boundary);
                 renamer.map_or(NewBody::Same, |renamer| NewBody::Renamed(Box::new(renamer)))
             }
             (Content::Parts { .. }, Some(Kind::Multipart(Some(boundary)))) => {
-                let renamer = renamer(place, dialect, proven, boundary);
+                let renamer = renamer(place, proven, boundary);
                 parts(content, spent, renamer)?
             }
             _ => text(place, content, claims.as_mut(), spent)?,
@@ -135,16 +136,11 @@ fn text(
 }
 
 /// What renames the parts that claim without proof; none where nobody minds them.
-fn renamer(
-    place: &Place<'_, '_>,
-    dialect: &Dialect,
-    proven: &[(usize, String)],
-    boundary: &str,
-) -> Option<Renamer> {
+fn renamer(place: &Place<'_, '_>, proven: &[(usize, String)], boundary: &str) -> Option<Renamer> {
     let settings = place.settings;
     let fields = match settings.keep_unsigned {
-        true => &[][..],
-        false => &dialect.unsigned.fields,
+        true => Arc::default(),
+        false => place.site.fields.clone(),
     };
     let proofs = place.site.proofs(settings).filter(|_| !settings.forward_credential);
     let credentials: Vec<String> = proofs

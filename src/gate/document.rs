@@ -15,7 +15,8 @@ use super::claimed::Claims;
 use super::naming::Reach;
 use super::spent::AllSpent;
 use super::{Fault, Refusal};
-use crate::dialect::json::{self, Json, Member, segments};
+use crate::dialect::Pointer;
+use crate::dialect::json::{self, Json, Member};
 
 /// A JSON text that has been accepted, without what is cut. `None`: nothing changes.
 ///
@@ -56,6 +57,8 @@ struct Path<'a> {
     /// As a pointer's segments; none within a list.
     segments: Option<Vec<Cow<'a, str>>>,
     depth: usize,
+    /// It has been shown already, with all beneath.
+    copied: bool,
 }
 
 impl<'a> Path<'a> {
@@ -81,8 +84,8 @@ impl<'a> Path<'a> {
         path
     }
 
-    fn is(&self, pointer: &str) -> bool {
-        self.segments.as_ref().is_some_and(|own| segments(pointer).eq(own.iter().cloned()))
+    fn is(&self, pointer: &Pointer) -> bool {
+        self.segments.as_ref().is_some_and(|own| own.iter().eq(&pointer.0))
     }
 }
 
@@ -111,7 +114,7 @@ impl<'t> Editor<'t, '_, '_, '_> {
 
     /// Judges one member, and says whether it stays.
     fn member(&mut self, member: &Member<'t>, above: &Path<'t>) -> Result<bool, Refusal> {
-        let path = above.beneath(member);
+        let mut path = above.beneath(member);
         let is_spent = self.spent.is_some_and(|spent| {
             spent.is_member(|pointer| path.is(pointer), &text_of(&member.value))
         });
@@ -121,10 +124,9 @@ impl<'t> Editor<'t, '_, '_, '_> {
         let covering = self.claims.as_ref().and_then(|claims| claims.covering(&path.name));
         let (Some(claims), Some(covering)) = (self.claims.as_deref_mut(), covering) else {
             if let Some(claims) = self.claims.as_deref_mut()
-                && path.depth == 1
-                && claims.is_copied(&path.name)
+                && !path.copied
             {
-                claims.enter_json(&path.name, &member.value);
+                path.copied = claims.copies(&path.name, &member.value);
             }
             if path.depth < self.depth {
                 self.object(member.value_start, &path)?;
@@ -218,27 +220,14 @@ pub(super) fn is_integer(literal: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{UnsignedField, UnsignedRules};
+    use crate::gate::fields::Fields;
+    use crate::gate::testing::unsigned;
 
-    fn rules() -> UnsignedRules {
-        let field = |(name, prefix): &(&str, Option<&str>)| UnsignedField {
-            name: (*name).into(),
-            proof: None,
-            prefix: prefix.map(Into::into),
-        };
-        let fields = [
-            ("user_id", None),
-            ("name", None),
-            ("uuid", None),
-            ("identity", None),
-            ("/contact/email", None),
-            ("Attributes", Some("HostedWidget-")),
-        ];
-        UnsignedRules {
-            fields: fields.iter().map(field).collect(),
-            copied: vec!["custom_*".into()],
-            ..UnsignedRules::default()
-        }
+    fn rules() -> Fields {
+        let names = ["user_id", "name", "uuid", "identity", "/contact/email", "Attributes"];
+        let mut rules = unsigned(&names, &["custom_*", "/visitor/fields"]);
+        rules.fields[5].prefix = Some("HostedWidget-".into());
+        Fields::of(&rules)
     }
 
     /// What is left, what is claimed, and whether that is identity; `user_id` is proven to
@@ -267,17 +256,17 @@ mod tests {
             (
                 r#"{"contact":{"email":"x","phone":"1"}}"#,
                 r#"{"contact":{"phone":"1"}}"#,
-                r#"{"/contact/email":"x"}"#,
+                r#"{"email":"x"}"#,
                 true,
             ),
             (
                 r#"{"contact":[{"email":"x"},{"b":1}]}"#,
                 r#"{"contact":[{},{"b":1}]}"#,
-                r#"{"/contact/email":"x"}"#,
+                r#"{"email":"x"}"#,
                 true,
             ),
-            (r#"{"contact[email]":"x"}"#, "{}", r#"{"/contact/email":"x"}"#, true),
-            (r#"{"contact.email":"x"}"#, "{}", r#"{"/contact/email":"x"}"#, true),
+            (r#"{"contact[email]":"x"}"#, "{}", r#"{"email":"x"}"#, true),
+            (r#"{"contact.email":"x"}"#, "{}", r#"{"email":"x"}"#, true),
             (
                 r#"{"email":"x","a":{"user_id":"8"}}"#,
                 r#"{"email":"x","a":{"user_id":"8"}}"#,
@@ -295,6 +284,18 @@ mod tests {
                 r#"{"custom_a":"é","custom_b":{"c":true}}"#,
                 r#"{"custom_a":"é","custom_b":{"c":true}}"#,
                 r#"{"custom_a":"\u00e9","custom_b":{"c":true}}"#,
+                false,
+            ),
+            (
+                r#"{"visitor":{"fields":[{"key":"plan"},{"custom_x":1}],"a":1}}"#,
+                r#"{"visitor":{"fields":[{"key":"plan"},{"custom_x":1}],"a":1}}"#,
+                r#"{"fields":[{"key":"plan"},{"custom_x":1}]}"#,
+                false,
+            ),
+            (
+                r#"{"visitor":[{"fields":"x"}]}"#,
+                r#"{"visitor":[{"fields":"x"}]}"#,
+                r#"{"fields":"x"}"#,
                 false,
             ),
             (r#"[{"user_id":"8"}]"#, r#"[{"user_id":"8"}]"#, "", false),

@@ -13,10 +13,10 @@ use super::content::Content;
 use super::host::Host;
 use super::inbound::Inbound;
 use super::policy::{Decision, Finding, Mode, decide};
+use super::presented::Presented;
 use super::prover::{Asked, Prover};
 use super::session;
-use super::source::{self, Found, Shape};
-use super::spent::{AllSpent, Spent};
+use super::source::Found;
 use super::values::Values;
 use super::verb::{self, Verb};
 use super::{
@@ -41,8 +41,9 @@ pub(crate) fn examine_with<'p>(
     let inbound = Inbound::scan(request.headers, trusted);
     let mut verdict =
         Verdict { stripped: inbound.stripped, distrusted: inbound.distrusted, ..unplaced() };
-    verdict.outcome = place(plan, request, &mut verdict)
-        .and_then(|place| outcome(&place, plan, request, now, inbound, prover))
+    let place = place(plan, request, &mut verdict);
+    verdict.outcome = place
+        .and_then(|place| outcome(&place, plan, request, now, inbound, prover, &mut verdict.way))
         .unwrap_or_else(Outcome::Refuse);
     verdict
 }
@@ -58,6 +59,7 @@ fn unplaced<'p>() -> Verdict<'p> {
     Verdict {
         site: None,
         mode: None,
+        way: 0,
         settings: None,
         verb: None,
         allowed_origins: Arc::default(),
@@ -93,6 +95,10 @@ fn place<'p, 'r>(
     if !whole && !request.target.starts_with('/') || request.target.contains('#') {
         return Err(Refusal::fault(Fault::BadRequest, "the request target is malformed"));
     }
+    // Its answer would show the client what only the backend may read (RFC 9110 §9.3.8).
+    if *request.method == Method::TRACE {
+        return Err(Refusal::fault(Fault::BadRequest, "TRACE requests are not forwarded"));
+    }
     let verb = Verb::of(plan, request);
     let settings = match verb {
         Some(_) => &site.settings,
@@ -112,6 +118,7 @@ fn outcome<'p>(
     now: UnixTime,
     inbound: Inbound,
     prover: &impl Prover<'p>,
+    way: &mut usize,
 ) -> Result<Outcome, Refusal> {
     let has_shape = |dialect: &Dialect, value: &str| prover.has_shape(dialect, value);
     let unasked = origin::is_preflight(request.method, request.headers);
@@ -134,6 +141,7 @@ fn outcome<'p>(
     } else {
         let mut presented = Presented::find(place, request, &content, &has_shape);
         let finding = finding(place, plan, request, &content, &mut presented, now, prover);
+        *way = presented.vouching().0.way;
         (decide(place.settings.mode, finding), presented)
     };
     let (standing, overlooked) = match decision {
@@ -144,7 +152,7 @@ fn outcome<'p>(
     let spent = presented.spent(place.settings, &has_shape);
     let proof = presented.vouching().0;
     let Cleaned { visitor, oversized, mut edits, body } =
-        cleaned(place, request, standing, proof.dialect, &spent, &content, kind.as_ref())?;
+        cleaned(place, request, standing, &spent, &content, kind.as_ref())?;
     edits.remove.extend(inbound.remove);
     if let Some(session) = place.site.remembers.session.as_deref() {
         if session.cookie && place.settings.mode.cleans() {
@@ -216,70 +224,6 @@ fn content<'b>(
     }
 }
 
-/// What a request presents to each way of proving that its site has.
-struct Presented<'p, 'a> {
-    own: (Proof<'p>, Found<'a>),
-    /// Those of the further ways that were presented anything.
-    others: Vec<(Proof<'p>, Found<'a>)>,
-    /// The way that vouched earlier, for the session that the request carries.
-    earlier: Option<(Proof<'p>, Found<'a>)>,
-}
-
-impl<'p, 'a> Presented<'p, 'a> {
-    fn nothing(place: &Place<'p, '_>) -> Self {
-        let own = (place.site.proof(place.settings), Found::default());
-        Self { own, others: Vec::new(), earlier: None }
-    }
-
-    fn find(
-        place: &Place<'p, '_>,
-        request: &RequestView<'a>,
-        content: &'a Content<'_>,
-        has_shape: Shape<'_>,
-    ) -> Self {
-        let find = |proof: Proof<'p>| {
-            (proof, source::find(request, content, proof.dialect, proof.sources, has_shape))
-        };
-        let others = place.site.accepted().map(find);
-        let others = others.filter(|(_, found)| found.credential.is_some()).collect();
-        Self { own: find(place.site.proof(place.settings)), others, earlier: None }
-    }
-
-    /// The way whose credential is judged: the site's own, if it has one or nobody has.
-    fn vouching(&self) -> &(Proof<'p>, Found<'a>) {
-        if let Some(earlier) = &self.earlier {
-            return earlier;
-        }
-        let other = self.others.first().filter(|_| self.own.1.credential.is_none());
-        other.unwrap_or(&self.own)
-    }
-
-    /// One credential of each of two ways are two.
-    fn is_ambiguous(&self) -> bool {
-        let held = usize::from(self.own.1.credential.is_some()) + self.others.len();
-        held > 1 || self.own.1.ambiguous || self.others.iter().any(|(_, found)| found.ambiguous)
-    }
-
-    fn only_cookies(&self) -> bool {
-        let all = std::iter::once(&self.own).chain(&self.others);
-        let mut held = all.filter(|(_, found)| found.credential.is_some()).peekable();
-        held.peek().is_some() && held.all(|(_, found)| found.places.only_cookies())
-    }
-
-    /// All that leaves the request; nothing where it is to stay.
-    fn spent<'s>(&'s self, settings: &Settings, has_shape: Shape<'s>) -> AllSpent<'s> {
-        let mut spent = AllSpent::default();
-        if !settings.forward_credential {
-            let all = std::iter::once(&self.own).chain(&self.others);
-            all.filter_map(|(proof, found)| {
-                Spent::new(proof.dialect, proof.sources, found, has_shape)
-            })
-            .for_each(|one| spent.add(one));
-        }
-        spent
-    }
-}
-
 /// What the request's credential comes to. The order of the checks is the order of
 /// [`Reason`]: presence, ambiguity, origin, size, then the dialect's own.
 fn finding<'p>(
@@ -309,9 +253,8 @@ fn finding<'p>(
     let (way, found) = presented.vouching();
     let credential = found.credential.as_ref().zip(found.proof());
     if credential.is_none() && sessions.is_empty() {
-        let mut claims = Claims::new(&way.dialect.unsigned, &[]);
-        claims.read(request, content);
-        return Finding::Absent { unsigned: claims.identity };
+        let unsigned = Claims::any_in(&place.site.fields, request, content);
+        return Finding::Absent { unsigned };
     }
     let objection = sessions
         .iter()
@@ -337,9 +280,8 @@ fn finding<'p>(
     }
     match recalled.finding {
         Finding::Absent { .. } => {
-            let mut claims = Claims::new(&presented.vouching().0.dialect.unsigned, &[]);
-            claims.read(request, content);
-            Finding::Absent { unsigned: claims.identity }
+            let unsigned = Claims::any_in(&place.site.fields, request, content);
+            Finding::Absent { unsigned }
         }
         finding => finding,
     }
@@ -514,6 +456,16 @@ mod tests {
             }
             let plan = PlanBuilder::new(token_dialect()).mode(Mode::Off).build();
             assert_eq!(told(&judged(&plan, &view(&headers, target))), "guest not_checked");
+        }
+    }
+
+    #[test]
+    fn a_trace_would_show_the_trusted_headers_and_goes_nowhere() {
+        let headers = with_host(&[]);
+        for mode in Mode::ALL {
+            let plan = PlanBuilder::new(token_dialect()).mode(*mode).build();
+            let trace = RequestView { method: &Method::TRACE, ..view(&headers, "/") };
+            assert_eq!(told(&judged(&plan, &trace)), "refused bad_request", "{mode:?}");
         }
     }
 
@@ -868,7 +820,8 @@ mod tests {
 
     fn json_token_dialect() -> Dialect {
         let mut dialect = token_dialect();
-        let names = crate::dialect::Names { proof: "/jwt".into(), ..Default::default() };
+        let proof = crate::dialect::Pointer(vec!["jwt".into()]);
+        let names = crate::dialect::Names { proof, ..Default::default() };
         let carrier = crate::dialect::Carrier::Json { names };
         dialect.sources.push(crate::dialect::Source { carrier, shared: false });
         dialect

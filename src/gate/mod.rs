@@ -18,6 +18,7 @@ pub mod contract;
 mod document;
 mod edits;
 mod examination;
+mod fields;
 pub mod forwarded;
 pub mod framing;
 pub mod host;
@@ -27,6 +28,7 @@ mod naming;
 pub mod origin;
 pub mod path;
 pub mod policy;
+mod presented;
 mod prover;
 mod query;
 pub mod route;
@@ -52,6 +54,7 @@ pub use body::{Body, Wanted};
 pub use edits::Edits;
 pub(crate) use examination::examine_with;
 pub use examination::wanted;
+pub use fields::Fields;
 pub use multipart::{Overlong, Renamer};
 pub use policy::Mode;
 pub(crate) use prover::{Asked, Prover, Recalled};
@@ -126,6 +129,9 @@ pub struct Verdict<'p> {
     pub mode: Option<Mode>,
     /// What is asked of Countersign itself, where the request is none for the backend.
     pub verb: Option<Verb>,
+    /// Whose credential was judged: [`Proof::way`](crate::plan::Proof::way); 0, the site's
+    /// own, where there was none.
+    pub way: usize,
     /// What holds for the route, once it is known.
     pub settings: Option<&'p Settings>,
     /// Origins whose pages may read the answer; empty: any.

@@ -9,11 +9,12 @@
 //! - A part stays if it is plain, is the field exactly, and holds the proven value.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::naming::{Reach, covering, initials_of};
-use crate::dialect::UnsignedField;
+use super::fields::Fields;
+use super::naming::Reach;
 
 /// The longest head of a part; browsers need a few hundred bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -60,8 +61,7 @@ pub struct Overlong;
 #[derive(Clone, Debug)]
 pub struct Renamer {
     delimiter: Vec<u8>,
-    fields: Vec<UnsignedField>,
-    initials: u64,
+    fields: Arc<Fields>,
     /// Names of parts that are credentials: nobody has looked at them.
     credentials: Vec<String>,
     /// Signed values, by the field's index.
@@ -77,14 +77,13 @@ impl Renamer {
     /// For a body with this boundary.
     pub(super) fn new(
         boundary: &str,
-        fields: &[UnsignedField],
+        fields: Arc<Fields>,
         proven: &[(usize, String)],
         credentials: Vec<String>,
     ) -> Self {
         Self {
             delimiter: format!("--{boundary}").into_bytes(),
-            fields: fields.to_vec(),
-            initials: initials_of(fields),
+            fields,
             credentials,
             proven: proven.to_vec(),
             held: Vec::new(),
@@ -152,7 +151,7 @@ impl Renamer {
                 if self.credentials.iter().any(|own| own == reading) {
                     return Some(None);
                 }
-                covering(&self.fields, self.initials, reading).map(Some)
+                self.fields.covering(reading).map(Some)
             });
             let Some(found) = found.or(name.is_odd.then_some(None)) else { continue };
             let proven = found.filter(|c| alone && name.is_plain && c.reach == Reach::Exact);
@@ -321,10 +320,12 @@ mod tests {
     use super::*;
 
     fn renamer(proven: &[(usize, &str)]) -> Renamer {
-        let field = |name: &str| UnsignedField { name: name.into(), proof: None, prefix: None };
-        let fields = [field("user_id"), field("name"), field("/contact/email")];
+        let fields = Fields::of(&crate::gate::testing::unsigned(
+            &["user_id", "name", "/contact/email"],
+            &[],
+        ));
         let proven: Vec<_> = proven.iter().map(|(of, text)| (*of, text.to_string())).collect();
-        Renamer::new("xYz", &fields, &proven, vec!["jwt".into()])
+        Renamer::new("xYz", Arc::new(fields), &proven, vec!["jwt".into()])
     }
 
     /// What comes of a body at once and byte by byte, which must be the same.

@@ -6,8 +6,6 @@
 //! only a reader without regard to case or outer space (ASP.NET: `User_Id`), or only one that
 //! writes `a.b` for `a[b]`.
 
-use crate::dialect::{UnsignedField, json};
-
 /// A field, and how a parameter's name relates to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Covering {
@@ -28,24 +26,10 @@ pub(super) enum Reach {
     Beneath,
 }
 
-/// The field that a name falls under; the nearest, if there are several. `wanted` are the
-/// fields' [`initials_of`].
-pub(super) fn covering(fields: &[UnsignedField], wanted: u64, name: &str) -> Option<Covering> {
-    let own = initials(name);
-    if own & wanted == 0 {
-        return None;
-    }
-    let fields = fields.iter().enumerate();
-    fields
-        .filter(|(_, field)| initials(&field.name) & own != 0)
-        .filter_map(|(index, field)| Some(Covering { index, reach: reach(&field.name, name)? }))
-        .min_by_key(|covering| covering.reach)
-}
-
-/// How a parameter's name relates to a field (a name, or a JSON pointer), if it does: to a
+/// How a parameter's name relates to a field of these segments, if it does: to a
 /// strict reader, or else to one that ignores case and outer space, to PHP, or to one that
 /// takes `a.b` for `a[b]`.
-fn reach(field: &str, name: &str) -> Option<Reach> {
+pub(super) fn reach(field: &[String], name: &str) -> Option<Reach> {
     if let Some(reach) = read_as(field, name, |one, other| one == other) {
         return Some(reach);
     }
@@ -59,7 +43,7 @@ fn reach(field: &str, name: &str) -> Option<Reach> {
 }
 
 /// How a name relates to a field for a reader of this sense of sameness.
-fn read_as(field: &str, name: &str, same: fn(&str, &str) -> bool) -> Option<Reach> {
+fn read_as(field: &[String], name: &str, same: fn(&str, &str) -> bool) -> Option<Reach> {
     let (base, mut brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
     let mut listed = false;
     // The name's segments: `a[b][]` has `a`, `b`.
@@ -77,12 +61,7 @@ fn read_as(field: &str, name: &str, same: fn(&str, &str) -> bool) -> Option<Reac
             listed = true;
         }
     }));
-    let found = match field.starts_with('/') {
-        false => same(field, segments.next()?),
-        true => {
-            json::segments(field).all(|part| segments.next().is_some_and(|own| same(&part, own)))
-        }
-    };
+    let found = field.iter().all(|part| segments.next().is_some_and(|own| same(part, own)));
     let beneath = found && segments.next().is_some();
     match (found, beneath, listed) {
         (false, ..) => None,
@@ -114,19 +93,11 @@ fn dots_as_brackets(name: &str) -> String {
     read + brackets
 }
 
-/// First letters of all fields' names, one bit each: most other names differ there.
-pub(super) fn initials_of(fields: &[UnsignedField]) -> u64 {
-    fields.iter().fold(0, |bits, field| bits | initials(&field.name))
-}
-
 /// One bit for a name's first letter or digit: names that mean one field, however
-/// carelessly read, share it. Every bit where that cannot be told from the name as it
-/// stands: it begins with an escape of RFC 6901, or holds no letter at all.
+/// carelessly read, share it. Every bit where that cannot be told: it begins with another
+/// script, or holds no letter at all.
 pub(super) fn initials(name: &str) -> u64 {
-    match name
-        .bytes()
-        .find(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii() || *byte == b'~')
-    {
+    match name.bytes().find(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii()) {
         Some(first) if first.is_ascii_alphanumeric() => 1 << (first.to_ascii_lowercase() % 64),
         _ => u64::MAX,
     }

@@ -14,7 +14,7 @@ use super::content::Content;
 use super::document::{is_integer, text_of};
 use super::{RequestView, query};
 use crate::dialect::json::Json;
-use crate::dialect::{Carrier, Credential, Dialect, Hash, Mechanism, Source};
+use crate::dialect::{Carrier, Credential, Dialect, Hash, HashField, Mechanism, Part, Source};
 
 /// What the sources hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,22 +84,17 @@ pub(super) fn find<'a>(
         let credential = match &dialect.mechanism {
             Mechanism::Jwt(_) => Credential::Token(value),
             Mechanism::Hmac(_) => {
-                let names = source.carrier.names();
-                let mut beside = |name: &Option<String>| {
-                    let mut one = One::default();
-                    if let Some(name) = name {
-                        each_value(request, content, &source.carrier, name, |value| {
-                            one.offer(value)
-                        });
-                    }
+                let mut beside = |field| {
+                    let (mut one, part) = (One::default(), Part::Beside(field));
+                    each_value(request, content, &source.carrier, part, |value| one.offer(value));
                     ambiguous |= one.several;
                     one.value
                 };
                 Credential::Hash(Hash {
                     proof: value,
-                    id: beside(&names.id),
-                    email: beside(&names.email),
-                    name: beside(&names.name),
+                    id: beside(HashField::Id),
+                    email: beside(HashField::Email),
+                    name: beside(HashField::Name),
                 })
             }
         };
@@ -145,15 +140,14 @@ pub(super) fn each_proof<'a>(
     source: &Source,
     mut visit: impl FnMut(Cow<'a, str>),
 ) {
-    let name = &source.carrier.names().proof;
-    if let Carrier::Json { .. } = source.carrier
+    if let Carrier::Json { names } = &source.carrier
         && let Some(value @ (Json::Array(_) | Json::Object(_) | Json::Bool(_))) =
-            content.member(name)
+            content.member(&names.proof)
     {
         // It is there, and is no credential that could prove.
         return visit(text_of(value));
     }
-    each_value(request, content, &source.carrier, name, |value| {
+    each_value(request, content, &source.carrier, Part::Proof, |value| {
         if let Some(value) = unschemed(value, source) {
             visit(value);
         }
@@ -186,40 +180,43 @@ fn each_value<'a>(
     request: &RequestView<'a>,
     content: &'a Content<'_>,
     carrier: &Carrier,
-    name: &str,
+    part: Part,
     mut visit: impl FnMut(Cow<'a, str>),
 ) {
-    match carrier {
-        Carrier::Header { .. } => {
+    match (carrier, carrier.name(part)) {
+        (Carrier::Json { names }, _) => {
+            match names.of(part).and_then(|pointer| content.member(pointer)) {
+                Some(Json::String(text)) => visit(Cow::Borrowed(text)),
+                // Ids are numbers in some widgets' bodies: their digits count.
+                Some(Json::Number(digits)) if is_integer(digits) => visit(Cow::Borrowed(digits)),
+                _ => {}
+            }
+        }
+        (_, None) => {}
+        (Carrier::Header { .. }, Some(name)) => {
             request.headers.get_all(name).iter().for_each(|value| visit(text(value)));
         }
-        Carrier::Query { .. } => {
+        (Carrier::Query { .. }, Some(name)) => {
             let Some(query) = request.query() else { return };
             query::parameters(query)
                 .filter(|parameter| parameter.name() == name)
                 .for_each(|parameter| visit(parameter.value()));
         }
-        Carrier::Cookie { .. } => {
+        (Carrier::Cookie { .. }, Some(name)) => {
             let fields = request.headers.get_all(header::COOKIE).iter();
             fields
                 .flat_map(cookies)
                 .filter(|cookie| cookie.name == name.as_bytes())
                 .for_each(|cookie| visit(lossy(cookie.value)));
         }
-        Carrier::Protocol { .. } => {
+        (Carrier::Protocol { .. }, Some(name)) => {
             let fields = request.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
             fields
                 .flat_map(offers)
                 .filter_map(|offer| offer.strip_prefix(name.as_bytes()))
                 .for_each(|token| visit(lossy(token)));
         }
-        Carrier::Json { .. } => match content.member(name) {
-            Some(Json::String(text)) => visit(Cow::Borrowed(text)),
-            // Ids are numbers in some widgets' bodies: their digits count.
-            Some(Json::Number(digits)) if is_integer(digits) => visit(Cow::Borrowed(digits)),
-            _ => {}
-        },
-        Carrier::Form { .. } => {
+        (Carrier::Form { .. }, Some(name)) => {
             let Content::Form { text, lines } = content else { return };
             let parts = text.split(move |c: char| c == '&' || *lines && c == '\n');
             parts
@@ -227,7 +224,7 @@ fn each_value<'a>(
                 .filter(|parameter| parameter.name() == name)
                 .for_each(|parameter| visit(parameter.value()));
         }
-        Carrier::Multipart { .. } => {
+        (Carrier::Multipart { .. }, Some(name)) => {
             let Content::Parts { parts, .. } = content else { return };
             parts.iter().filter(|part| part.name == name).for_each(|p| visit(lossy(p.value)));
         }
@@ -278,7 +275,7 @@ pub fn offers(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::Names;
+    use crate::dialect::{Names, Pointer};
     use crate::gate::body::Kind;
     use crate::gate::testing::{hash_dialect, headers, token_dialect, view};
 
@@ -482,7 +479,9 @@ mod tests {
             ..Names::default()
         };
         let all = [
-            Carrier::Json { names: pair("/proof", "/id") },
+            Carrier::Json {
+                names: pair("proof", "id").map(|name: &String| Pointer(vec![name.clone()])),
+            },
             Carrier::Form { names: pair("proof", "id") },
             Carrier::Multipart { names: pair("proof", "id") },
         ];

@@ -13,8 +13,7 @@ use super::edits::{Edits, Rewritten};
 use super::multipart::Part;
 use super::query::{self, Fate, Parameter};
 use super::source::{self, Found, Places, Shape, text};
-use crate::dialect::json::segments;
-use crate::dialect::{Carrier, Dialect, Source};
+use crate::dialect::{Carrier, Dialect, Pointer, Source};
 
 /// Every credential that a request carries: one, unless it is ambiguous.
 #[derive(Default)]
@@ -55,7 +54,7 @@ impl<'s> AllSpent<'s> {
     }
 
     /// Whether the member of a JSON body to which a pointer leads is one.
-    pub fn is_member(&self, leads_here: impl Fn(&str) -> bool, value: &str) -> bool {
+    pub fn is_member(&self, leads_here: impl Fn(&Pointer) -> bool, value: &str) -> bool {
         let own = |carrier: &Carrier| matches!(carrier, Carrier::Json { names } if leads_here(&names.proof));
         self.iter().any(|spent| spent.is_in_body(own, value))
     }
@@ -64,7 +63,7 @@ impl<'s> AllSpent<'s> {
     pub fn depth(&self) -> usize {
         let pointers =
             self.iter().flat_map(|spent| spent.sources).map(|source| match &source.carrier {
-                Carrier::Json { names } => segments(&names.proof).count(),
+                Carrier::Json { names } => names.proof.0.len(),
                 _ => 0,
             });
         pointers.max().unwrap_or(0)
@@ -187,8 +186,9 @@ pub(super) fn leave_referer(request: &RequestView<'_>, sources: &[Source], edits
     }
     let is_credential = |parameter: &Parameter<'_>| {
         let name = parameter.name();
-        let in_query = |source: &&Source| matches!(source.carrier, Carrier::Query { .. });
-        sources.iter().filter(in_query).any(|source| source.carrier.names().proof == *name)
+        sources.iter().any(|source| {
+            matches!(&source.carrier, Carrier::Query { names, .. } if names.proof == *name)
+        })
     };
     edits.rewrite(request.headers, &header::REFERER, |field| {
         let Ok(url) = std::str::from_utf8(field.as_bytes()) else { return Rewritten::Gone };

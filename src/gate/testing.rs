@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::contract::SiteValues;
 use super::origin::Origin;
 use super::route::{Hosts, PathPattern, Route, Routes};
-use super::{Body, Edits, Mode, Peer, RequestView};
+use super::{Body, Edits, Fields, Mode, Peer, RequestView};
 use crate::dialect::{
-    Carrier, ClaimRules, Dialect, FieldProof, HashField, HashFunction, HmacRules, JwtRules,
+    Carrier, ClaimRules, Dialect, FieldName, HashField, HashFunction, HmacRules, JwtRules,
     KeySelection, Keyring, Mechanism, MessagePiece, Names, Output, Source, UnsignedField,
     UnsignedRules,
 };
@@ -59,11 +59,6 @@ fn names(proof: &str, id: Option<&str>) -> Names {
 pub fn token_dialect() -> Dialect {
     let bearer =
         Carrier::Header { names: names("authorization", None), scheme: Some("Bearer".into()) };
-    let claim = |name: &str| UnsignedField {
-        name: name.into(),
-        proof: Some(FieldProof::Claim(crate::dialect::Pointer(vec![name.into()]))),
-        prefix: None,
-    };
     Dialect {
         name: "zendesk-chat".into(),
         title: "Tokens".into(),
@@ -93,11 +88,7 @@ pub fn token_dialect() -> Dialect {
             warn_bytes: None,
             claims: ClaimRules::default(),
         }),
-        unsigned: UnsignedRules {
-            fields: ["external_id", "name", "email"].iter().map(|name| claim(name)).collect(),
-            copied: vec!["custom_*".into()],
-            ..UnsignedRules::default()
-        },
+        unsigned: unsigned(&["external_id", "name", "email"], &["custom_*"]),
     }
 }
 
@@ -105,8 +96,7 @@ pub fn token_dialect() -> Dialect {
 pub fn hash_dialect() -> Dialect {
     let header =
         Carrier::Header { names: names("x-identifier-hash", Some("x-user-id")), scheme: None };
-    let field = |name: &str, proof| UnsignedField { name: name.into(), proof, prefix: None };
-    let id = Some(FieldProof::Hashed(HashField::Id));
+    let fields = ["user_id", "name", "email", "X-User-Id", "X-User-Name", "X-User-Email"];
     Dialect {
         name: "user-hash".into(),
         title: "Hashes".into(),
@@ -126,17 +116,18 @@ pub fn hash_dialect() -> Dialect {
             message: vec![MessagePiece::Field(vec![HashField::Id])],
             output: Output::Hex,
         }),
-        unsigned: UnsignedRules {
-            fields: vec![
-                field("user_id", id.clone()),
-                field("name", None),
-                field("email", None),
-                field("X-User-Id", id),
-                field("X-User-Name", None),
-                field("X-User-Email", None),
-            ],
-            ..UnsignedRules::default()
-        },
+        unsigned: unsigned(&fields, &[]),
+    }
+}
+
+/// Fields of these names; what proves them is the dialect's business.
+pub fn unsigned(fields: &[&str], copied: &[&str]) -> UnsignedRules {
+    let name = |text: &&str| FieldName::parse(text).unwrap();
+    let field = |text| UnsignedField { name: name(text), proof: None, prefix: None };
+    UnsignedRules {
+        fields: fields.iter().map(field).collect(),
+        copied: copied.iter().map(name).collect(),
+        ..UnsignedRules::default()
     }
 }
 
@@ -199,6 +190,7 @@ impl PlanBuilder {
             values: SiteValues::new("acme-support", &self.dialect.name),
             name: "acme-support".into(),
             index: 0,
+            fields: Arc::new(Fields::of(&self.dialect.unsigned)),
             dialect: self.dialect,
             keyring: Keyring::default(),
             key_sets: crate::plan::KeySets::default(),

@@ -22,9 +22,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::frames::{Frames, close_from_server};
 use super::subprotocol;
 use super::wire::{self, Answer};
-use crate::dialect::{Carrier, Source};
+use crate::dialect::Carrier;
 use crate::gate::Refusal;
-use crate::plan::{ErrorStyle, RefuseUpgrade, Settings};
+use crate::plan::{ErrorStyle, RefuseUpgrade, Settings, Site};
 use crate::refusal::REQUEST_ID;
 
 /// Close codes that IANA registers for WebSockets.
@@ -51,6 +51,7 @@ impl Farewell {
     /// allows it.
     pub fn of(
         refusal: &Refusal,
+        site: &Site,
         settings: &Settings,
         handshake: &HeaderMap,
         style: ErrorStyle,
@@ -64,7 +65,7 @@ impl Farewell {
                 ErrorStyle::Terse => "",
             },
             accept: accept(handshake)?,
-            protocol: selected(handshake, &settings.sources),
+            protocol: selected(handshake, site, settings),
         })
     }
 
@@ -119,10 +120,12 @@ fn accept(handshake: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&BASE64_STANDARD.encode(hash)).ok()
 }
 
-/// What the answer selects: the first offer that is no credential, else the first.
-fn selected(handshake: &HeaderMap, sources: &[Source]) -> Option<HeaderValue> {
+/// What the answer selects: the first offer that is no credential, of whatever dialect,
+/// else the first.
+fn selected(handshake: &HeaderMap, site: &Site, settings: &Settings) -> Option<HeaderValue> {
     let is_credential = |offer: &HeaderValue| {
-        sources.iter().any(|source| match &source.carrier {
+        let mut sources = site.proofs(settings).flat_map(|proof| proof.sources);
+        sources.any(|source| match &source.carrier {
             Carrier::Protocol { names } => offer.as_bytes().starts_with(names.proof.as_bytes()),
             _ => false,
         })
@@ -138,8 +141,9 @@ fn selected(handshake: &HeaderMap, sources: &[Source]) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{Names, Reason};
+    use crate::dialect::{Dialect, Names, Reason, Source};
     use crate::gate::{Fault, testing};
+    use crate::plan::{Accepted, Plan};
 
     fn handshake(fields: &[(&str, &str)]) -> HeaderMap {
         testing::headers(
@@ -154,18 +158,33 @@ mod tests {
         )
     }
 
-    fn settings() -> Settings {
-        let names = Names { proof: "countersign.jwt.".into(), ..Names::default() };
-        let source = Source { carrier: Carrier::Protocol { names }, shared: false };
-        Settings {
-            refuse_upgrade: RefuseUpgrade::Close,
-            sources: [source].into(),
-            ..testing::settings()
-        }
+    /// A site whose credentials come as `countersign.jwt.…`, and those of a further dialect
+    /// as `moved.…`.
+    fn plan(refuse_upgrade: RefuseUpgrade) -> Plan {
+        let dialect = |start: &str| {
+            let names = Names { proof: start.into(), ..Names::default() };
+            let source = Source { carrier: Carrier::Protocol { names }, shared: false };
+            Dialect { sources: vec![source], ..testing::token_dialect() }
+        };
+        let mut plan = testing::PlanBuilder::new(dialect("countersign.jwt."))
+            .with(|settings| settings.refuse_upgrade = refuse_upgrade)
+            .build();
+        let further = dialect("moved.");
+        plan.sites[0].accepts.push(Accepted {
+            values: crate::gate::contract::SiteValues::new("acme-support", &further.name),
+            dialect: further,
+            keyring: Default::default(),
+            key_sets: Default::default(),
+        });
+        plan
     }
 
     fn farewell(refusal: &Refusal, handshake: &HeaderMap, style: ErrorStyle) -> Option<Farewell> {
-        Farewell::of(refusal, &settings(), handshake, style)
+        of(&plan(RefuseUpgrade::Close), refusal, handshake, style)
+    }
+
+    fn of(plan: &Plan, refusal: &Refusal, to: &HeaderMap, style: ErrorStyle) -> Option<Farewell> {
+        Farewell::of(refusal, &plan.sites[0], &plan.sites[0].settings, to, style)
     }
 
     #[test]
@@ -197,8 +216,8 @@ mod tests {
         }
         let fault = Refusal::fault(Fault::BadRequest, "why");
         assert!(farewell(&fault, &handshake(&[]), ErrorStyle::Helpful).is_none());
-        let http = Settings { refuse_upgrade: RefuseUpgrade::Http, ..settings() };
-        assert!(Farewell::of(&refusal, &http, &handshake(&[]), ErrorStyle::Helpful).is_none());
+        let http = plan(RefuseUpgrade::Http);
+        assert!(of(&http, &refusal, &handshake(&[]), ErrorStyle::Helpful).is_none());
     }
 
     #[test]
@@ -209,6 +228,7 @@ mod tests {
             (Some("chat, countersign.jwt.ey1"), Some("chat")),
             (Some("countersign.jwt.ey1, chat, other"), Some("chat")),
             (Some("countersign.jwt.ey1"), Some("countersign.jwt.ey1")),
+            (Some("moved.ey1, chat"), Some("chat")),
         ] {
             let fields: Vec<_> =
                 offered.iter().map(|offer| ("sec-websocket-protocol", *offer)).collect();

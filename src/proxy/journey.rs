@@ -4,6 +4,7 @@
 //! upgrade made; from then on it keeps ids and meters, so that a long answer or an idle
 //! WebSocket keeps no old Plan alive.
 
+mod judged;
 mod record;
 
 use std::net::IpAddr;
@@ -11,23 +12,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::farewell::Farewell;
-use super::hooks::Gate;
 use super::passage::Passage;
 use super::presence::{Circumstances, Presence};
-use super::verbs;
-use crate::clock::UnixTime;
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
-use crate::gate::{
-    Cause, Fault, Forward, Mode, NewBody, Outcome, Peer, Refusal, RequestView, forwarded,
-};
-use crate::identity::Standing;
-use crate::judge::{self, Binder};
+use crate::gate::{Fault, Forward, NewBody, Peer, Refusal};
+use crate::judge::Binder;
 use crate::plan::KeySet;
 use crate::refusal::{self, Reply};
 use crate::reload::{Current, Generation};
 use crate::store::{Digest, Store};
-use crate::telemetry::{Decided, Decision, GaugeGuard, SiteMeters, UpstreamError};
+use crate::telemetry::{Decided, GaugeGuard, SiteMeters, UpstreamError};
 
 pub use record::Trace;
 
@@ -204,138 +199,6 @@ impl Journey {
     pub(super) fn answers(&mut self, part: Option<&[u8]>, end: bool, store: &Store) {
         if let Some(binder) = &mut self.binder {
             binder.body(part, end, store);
-        }
-    }
-
-    /// Judges the request and says what to do with it. `head` has an empty `request_id`:
-    /// it is chosen here.
-    pub fn judge(&mut self, head: &RequestView<'_>, gate: &Gate) -> Step {
-        let begun = Instant::now();
-        // It may be the second time.
-        (self.code, self.key, self.overlooked) = (None, None, None);
-        let Some(generation) = self.generation.clone() else {
-            return Step::Answer(self.fault(Fault::UpstreamUnavailable, "the request is over"));
-        };
-        let plan = &generation.plan;
-        let trusted = match head.peer {
-            Peer::Unix => true,
-            Peer::Ip(ip) => plan.trusted_proxies.contains(ip),
-        };
-        self.client = forwarded::client_ip(head.headers, head.peer, &plan.trusted_proxies);
-        self.request_id = match forwarded::request_id(head.headers, trusted) {
-            Some(id) => id.to_owned(),
-            None => uuid::Uuid::now_v7().simple().to_string(),
-        };
-        self.origin = head
-            .headers
-            .get(http::header::ORIGIN)
-            .and_then(|origin| origin.to_str().ok())
-            .map(str::to_owned);
-        let view = RequestView { request_id: &self.request_id, ..*head };
-        let (now, store) = (UnixTime::now(), gate.store());
-        let mut judgement = judge::judge(plan, store.memory(), &view, now);
-        self.binder = judgement.binder(store.memory(), now).map(Box::new);
-        if let Some(used) = judgement.carried.used.take() {
-            store.note(used);
-        }
-        let judge::Judgement { verdict, lacks_key, verification, carried } = judgement;
-        self.unknown_session =
-            verdict.site.and_then(|site| Some((site.name.clone(), carried.unknown?)));
-        let by_session = carried.by_session.is_some();
-        self.circumstances = Circumstances {
-            judged: now,
-            sessions: carried.sessions.clone(),
-            credential: carried.credential,
-            by_session,
-        };
-        self.lacks_key = lacks_key.into_iter().flat_map(|sets| sets.iter().cloned()).collect();
-        self.stripped = verdict.stripped;
-        self.distrusted = verdict.distrusted;
-        self.allowed_origins = verdict.allowed_origins;
-        self.frame_ancestors =
-            verdict.settings.and_then(|settings| settings.frame_ancestors.clone());
-        if let Some(site) = verdict.site {
-            self.site = Some(site.index);
-            self.verification = verification;
-            if let Some(meters) = generation.meters.sites.get(site.index) {
-                self.meters = meters.clone();
-            }
-        }
-        self._in_flight = Some(self.meters.in_flight());
-        let mut outcome = verdict.outcome;
-        let mut own = None;
-        if let (Some(verb), Some(site)) = (verdict.verb, verdict.site)
-            && !matches!(outcome, Outcome::Preflight { .. })
-        {
-            let asked = verbs::Asked { verb, site, carried: &carried, now };
-            let answered = match verbs::too_often(gate, self, &asked) {
-                Some(refusal) => Err(refusal),
-                None => verbs::answer(gate, self, &asked, &outcome),
-            };
-            match answered {
-                Ok(reply) => own = Some(reply),
-                Err(refusal) => outcome = Outcome::Refuse(refusal),
-            }
-        }
-        let step = match outcome {
-            Outcome::Forward(forward) => {
-                self.note_forward(verdict.mode, forward);
-                own.map_or(Step::Forward, Step::Answer)
-            }
-            Outcome::Refuse(refusal) if own.is_some() => {
-                self.note_refusal(verdict.mode, &refusal);
-                own.map_or_else(|| Step::Answer(self.reply(&refusal)), Step::Answer)
-            }
-            Outcome::Refuse(refusal) => {
-                self.note_refusal(verdict.mode, &refusal);
-                self.farewell = verdict
-                    .settings
-                    .filter(|_| head.upgrade)
-                    .and_then(|site| Farewell::of(&refusal, site, head.headers, plan.errors));
-                Step::Answer(self.reply(&refusal))
-            }
-            Outcome::Preflight { allowed } => Step::Answer(refusal::preflight(
-                allowed,
-                self.origin.as_deref(),
-                head.headers.get(http::header::ACCESS_CONTROL_REQUEST_METHOD),
-                head.headers.get(http::header::ACCESS_CONTROL_REQUEST_HEADERS),
-                plan.errors,
-                &self.request_id,
-            )),
-        };
-        self.own += begun.elapsed();
-        step
-    }
-
-    /// An answer of one of our own endpoints.
-    pub(super) fn own_answer(&self, told: Option<&serde_json::Value>) -> Reply {
-        refusal::own(told, self.origin.as_deref(), &self.allowed_origins, &self.request_id)
-    }
-
-    fn note_forward(&mut self, mode: Option<Mode>, forward: Box<Forward>) {
-        let (decision, reason) = match &forward.visitor.standing {
-            Standing::Verified(identity) => {
-                self.key = Some(identity.key.clone());
-                self.identity = identity.id.clone();
-                (Decision::Verified, None)
-            }
-            Standing::Guest(reason) => (Decision::Guest, Some(*reason)),
-        };
-        self.decided = mode.map(|mode| Decided { mode, decision, reason });
-        if let Some(overlooked) = &forward.overlooked {
-            self.overlooked = overlooked.reason();
-            self.key = overlooked.key.clone();
-        }
-        self.omitted = forward.omitted.clone();
-        self.forward = Some(forward);
-    }
-
-    fn note_refusal(&mut self, mode: Option<Mode>, refusal: &Refusal) {
-        self.code = Some(refusal.code());
-        self.key = refusal.key.clone();
-        if let (Some(mode), Cause::Identity(reason)) = (mode, refusal.cause) {
-            self.decided =
-                Some(Decided { mode, decision: Decision::Rejected, reason: Some(reason) });
         }
     }
 

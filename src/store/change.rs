@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Digest;
 use crate::clock::UnixTime;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, UnsignedField};
 use crate::identity::{Identity, Proven};
 
 /// One change to what a site remembers. `site` is its name; `id` an identity of that site.
@@ -169,7 +169,7 @@ impl Binding {
     ) -> Option<Self> {
         let named = |(index, value): &(usize, String)| {
             let field = dialect.unsigned.fields.get(*index)?;
-            Some((field.name.clone(), value.clone()))
+            Some((field.name.to_string(), value.clone()))
         };
         let person = Person {
             id: identity.id.as_deref()?.into(),
@@ -205,7 +205,8 @@ impl Binding {
         let person = &self.person;
         let fields = &dialect.unsigned.fields;
         let placed = |(name, value): &(String, String)| {
-            Some((fields.iter().position(|field| field.name == *name)?, value.clone()))
+            let is_it = |field: &UnsignedField| field.name.to_string() == *name;
+            Some((fields.iter().position(is_it)?, value.clone()))
         };
         Identity::remembered(Proven {
             id: Some(person.id.as_ref().to_owned()),

@@ -191,8 +191,11 @@ fn every_change_is_told_to_the_listener() {
 #[test]
 fn a_session_keeps_its_fields_where_the_dialect_changes_their_order() {
     let mut dialect = jwt();
-    let field =
-        |name: &str| crate::dialect::UnsignedField { name: name.into(), proof: None, prefix: None };
+    let field = |name: &str| crate::dialect::UnsignedField {
+        name: crate::dialect::FieldName::Plain(name.into()),
+        proof: None,
+        prefix: None,
+    };
     dialect.unsigned.fields = vec![field("id"), field("email")];
     let identity = Identity::attest(Proven {
         id: Some("ada".into()),

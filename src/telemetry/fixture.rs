@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::clock::UnixTime;
 use crate::dialect::keyring::Keyring;
 use crate::dialect::{
-    Algorithm, AudienceRule, ClaimRules, Dialect, HashFunction, HmacRules, JwtRules, Key,
-    KeySelection, Mechanism, Output, UnsignedField, UnsignedRules,
+    Algorithm, AudienceRule, ClaimRules, Dialect, FieldName, HashFunction, HmacRules, JwtRules,
+    Key, KeySelection, Mechanism, Output, UnsignedField, UnsignedRules,
 };
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
@@ -55,6 +55,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
         values: SiteValues::new(name, "jwt"),
         name: name.into(),
         index,
+        fields: Arc::default(),
         dialect: jwt(),
         keyring: Keyring::new(vec![Arc::new(key("new")), Arc::new(old)]),
         key_sets: crate::plan::KeySets::default(),
@@ -114,7 +115,8 @@ pub(crate) fn jwt() -> Dialect {
 pub(crate) fn user_hash() -> Dialect {
     let rules = HmacRules { hash: HashFunction::Sha256, message: Vec::new(), output: Output::Hex };
     let mut dialect = dialect("user-hash", Mechanism::Hmac(rules));
-    let field = UnsignedField { name: "user_id".into(), proof: None, prefix: None };
+    let field =
+        UnsignedField { name: FieldName::Plain("user_id".into()), proof: None, prefix: None };
     dialect.unsigned = UnsignedRules { fields: vec![field], ..UnsignedRules::default() };
     dialect
 }

@@ -30,9 +30,10 @@ pub struct Meters {
 pub struct SiteMeters {
     metrics: Arc<Metrics>,
     pub(super) site: Arc<str>,
-    pub(super) dialect: Arc<str>,
+    /// By the position of the way to prove that has each.
+    dialects: Arc<[Arc<str>]>,
     pub(super) log: LogSettings,
-    /// Mode × decision × reason, the last one for `none`.
+    /// Dialect × mode × decision × reason, the last one for `none`.
     decisions: Box<[OnceLock<IntCounter>]>,
     would_reject: Box<[OnceLock<IntCounter>]>,
     /// Status codes in pages of a hundred: most sites see two or three pages.
@@ -50,6 +51,8 @@ pub struct SiteMeters {
 }
 
 const REASONS: usize = Reason::ALL.len();
+/// Combinations of one dialect.
+const DECISIONS: usize = Mode::ALL.len() * Decision::ALL.len() * (REASONS + 1);
 
 impl Meters {
     /// Resolves a plan's handles. Series of sites, dialects and keys that the plan does
@@ -57,13 +60,12 @@ impl Meters {
     pub fn new(metrics: &Arc<Metrics>, plan: &Plan) -> Self {
         metrics.keep_only(plan);
         let in_histograms = plan.sites.len() <= SITES_IN_HISTOGRAMS;
-        let new = |site, dialect| SiteMeters::new(metrics, site, dialect, plan.log, in_histograms);
-        let sites = plan
-            .sites
-            .iter()
-            .map(|site| Arc::new(new(&site.name, &site.dialect.name).with_site(site)));
-        let (name, dialect) = (NO_SITE.into(), "".into());
-        let none = new(&name, &dialect);
+        let new =
+            |site, dialects| SiteMeters::new(metrics, site, dialects, plan.log, in_histograms);
+        let sites =
+            plan.sites.iter().map(|site| Arc::new(new(&site.name, dialects(site)).with_site(site)));
+        let name = NO_SITE.into();
+        let none = new(&name, Arc::new(["".into()]));
         for status in [400, 408, 413, 421, 431, 503] {
             none.status(status);
         }
@@ -74,7 +76,7 @@ impl Meters {
 impl Metrics {
     /// Removes the series of sites, dialects and keys that a plan does not have.
     fn keep_only(&self, plan: &Plan) {
-        let sites = plan.sites.iter().map(|site| (site.name.clone(), site.dialect.name.clone()));
+        let sites = plan.sites.iter().map(|site| (site.name.clone(), dialects(site)));
         *self.sites.write() = sites.collect();
         let known = self.sites.read();
         let site = |values: &[Box<str>]| match values.first() {
@@ -91,7 +93,9 @@ impl Metrics {
             _ => false,
         };
         self.decisions.retain(|values| match values {
-            [name, dialect, ..] => known.get(&**name).is_some_and(|known| **known == **dialect),
+            [name, dialect, ..] => known
+                .get(&**name)
+                .is_some_and(|known| known.iter().any(|known| **known == **dialect)),
             _ => false,
         });
         for family in [
@@ -125,7 +129,7 @@ impl SiteMeters {
     fn new(
         metrics: &Arc<Metrics>,
         site: &Arc<str>,
-        dialect: &Arc<str>,
+        dialects: Arc<[Arc<str>]>,
         log: LogSettings,
         in_histograms: bool,
     ) -> Self {
@@ -133,9 +137,9 @@ impl SiteMeters {
         Self {
             metrics: metrics.clone(),
             site: site.clone(),
-            dialect: dialect.clone(),
             log,
-            decisions: empty(Mode::ALL.len() * Decision::ALL.len() * (REASONS + 1)),
+            decisions: empty(dialects.len() * DECISIONS),
+            dialects,
             would_reject: empty(REASONS),
             codes: Default::default(),
             duration: metrics.request_duration.with(labels),
@@ -223,10 +227,17 @@ impl SiteMeters {
     pub(super) fn decision(&self, decided: Decided) -> &IntCounter {
         let reason = decided.reason.map_or(REASONS, |reason| reason as usize);
         let row = decided.mode as usize * Decision::ALL.len() + decided.decision as usize;
-        slot(&self.decisions, row * (REASONS + 1) + reason, || {
-            let (site, dialect) = (&*self.site, &*self.dialect);
-            let labels =
-                [site, dialect, decided.mode.name(), decided.decision.name(), decided.reason()];
+        // A position that the site does not have counts as its own dialect's.
+        let way = if decided.way < self.dialects.len() { decided.way } else { 0 };
+        slot(&self.decisions, way * DECISIONS + row * (REASONS + 1) + reason, || {
+            let dialect = self.dialects.get(way).map(|name| &**name).unwrap_or_default();
+            let labels = [
+                &*self.site,
+                dialect,
+                decided.mode.name(),
+                decided.decision.name(),
+                decided.reason(),
+            ];
             self.series(&self.metrics.decisions, &labels)
         })
     }
@@ -254,7 +265,7 @@ impl SiteMeters {
         values: &[&str],
     ) -> M {
         let sites = self.metrics.sites.read();
-        if *self.site == *NO_SITE || sites.get(&self.site) == Some(&self.dialect) {
+        if *self.site == *NO_SITE || sites.get(&self.site) == Some(&self.dialects) {
             family.with(values)
         } else {
             family.detached(values)
@@ -320,6 +331,10 @@ impl Drop for LiveGuard {
             counter.inc();
         }
     }
+}
+
+fn dialects(site: &Site) -> Arc<[Arc<str>]> {
+    site.dialects().cloned().collect()
 }
 
 fn empty(length: usize) -> Box<[OnceLock<IntCounter>]> {

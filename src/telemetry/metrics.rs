@@ -36,7 +36,7 @@ macro_rules! metrics {
             registry: Registry,
             /// Sites of the plan in force and their dialects: a request that ends after
             /// its site was removed must not bring the site's series back.
-            pub(super) sites: RwLock<HashMap<Arc<str>, Arc<str>>>,
+            pub(super) sites: RwLock<HashMap<Arc<str>, Arc<[Arc<str>]>>>,
             dropped_lines: RwLock<Option<Box<dyn Fn() -> u64 + Send + Sync>>>,
             $(#[doc = $help] pub(super) $field: Arc<Family<$kind>>,)*
         }
@@ -279,6 +279,7 @@ mod tests {
         Occurrence {
             status: 401,
             decision: Some(Decided {
+                way: 0,
                 mode: Mode::Require,
                 decision: Decision::Rejected,
                 reason: Some(Reason::Expired),
@@ -348,6 +349,7 @@ mod tests {
     fn what_a_site_can_produce_is_there_at_zero_and_nothing_else() {
         let mut uchat = site(1, "uchat", Mode::Prefer);
         uchat.dialect = user_hash();
+        uchat.fields = Arc::new(crate::gate::Fields::of(&uchat.dialect.unsigned));
         uchat.routes.0.push(route("assets", Mode::Off));
         let (metrics, plan) = (metrics(), plan(vec![site(0, "acme", Mode::Observe), uchat]));
         let _meters = Meters::new(&metrics, &plan);
@@ -390,6 +392,40 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_counts_for_the_dialect_whose_credential_was_judged() {
+        let mut acme = site(0, "acme", Mode::Require);
+        acme.accepts.push(crate::plan::Accepted {
+            dialect: user_hash(),
+            keyring: Default::default(),
+            key_sets: Default::default(),
+            values: crate::gate::contract::SiteValues::new("acme", "user-hash"),
+        });
+        let (metrics, plan) = (metrics(), plan(vec![acme]));
+        let meters = Meters::new(&metrics, &plan);
+        let count = |dialect, decision, reason| {
+            let text = metrics.render(&plan, at(1000));
+            let name = format!(
+                r#"countersign_decisions_total{{decision="{decision}",dialect="{dialect}",mode="require",reason="{reason}",site="acme"}}"#
+            );
+            series(&text).get(name.as_str()).copied()
+        };
+        assert_eq!(count("user-hash", "verified", "none"), Some(0.0));
+        assert_eq!(count("user-hash", "rejected", "bad_signature"), Some(0.0));
+        // Tokens alone expire, and what is absent is no dialect's but the site's own.
+        assert_eq!(count("user-hash", "rejected", "expired"), None);
+        assert_eq!(count("user-hash", "rejected", "missing"), None);
+        let verified =
+            Decided { way: 1, mode: Mode::Require, decision: Decision::Verified, reason: None };
+        Occurrence { status: 200, decision: Some(verified), ..Occurrence::default() }
+            .record(&meters.sites[0]);
+        assert_eq!(count("user-hash", "verified", "none"), Some(1.0));
+        assert_eq!(count("jwt", "verified", "none"), Some(0.0));
+        // The next plan of the same dialects keeps what was counted.
+        let _after = Meters::new(&metrics, &plan);
+        assert_eq!(count("user-hash", "verified", "none"), Some(1.0));
+    }
+
+    #[test]
     fn keys_are_told_apart_by_their_window_at_the_moment_of_asking() {
         let (metrics, plan) = (metrics(), plan(vec![site(0, "acme", Mode::Require)]));
         let _meters = Meters::new(&metrics, &plan);
@@ -410,7 +446,8 @@ mod tests {
         let (metrics, plan) = (metrics(), plan(vec![site(0, "acme", Mode::Require)]));
         let meters = Meters::new(&metrics, &plan);
         let site = &meters.sites[0];
-        let verified = Decided { mode: Mode::Require, decision: Decision::Verified, reason: None };
+        let verified =
+            Decided { way: 0, mode: Mode::Require, decision: Decision::Verified, reason: None };
         rejected().record(site);
         Occurrence {
             status: 502,

@@ -126,7 +126,8 @@ mod tests {
     use crate::plan::{LogIdentities, LogSettings};
 
     fn occurrence<'a>() -> Occurrence<'a> {
-        let verified = Decided { mode: Mode::Prefer, decision: Decision::Verified, reason: None };
+        let verified =
+            Decided { way: 0, mode: Mode::Prefer, decision: Decision::Verified, reason: None };
         Occurrence {
             request_id: "r-1",
             method: "GET",

@@ -96,6 +96,8 @@ words! {
 /// One judgement, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decided {
+    /// Whose credential was judged, by its position among the site's dialects.
+    pub way: usize,
     /// The mode in force.
     pub mode: Mode,
     /// How it went.
@@ -123,17 +125,14 @@ pub fn possible(site: &Site) -> Vec<Decided> {
     let routes = site.routes.0.iter().map(|route| &route.settings);
     let mut all = Vec::new();
     for settings in std::iter::once(&site.settings).chain(routes) {
-        let absent = absent_reasons(site, settings);
-        let bad: Vec<Reason> =
-            site.proofs(settings).flat_map(|proof| bad_reasons(&proof, settings)).collect();
         let mode = settings.mode;
-        let mut add = |decision, reasons: &[Reason]| {
+        let mut add = |way, decision, reasons: &[Reason]| {
             let found = reasons.iter().map(|reason| Some(*reason));
-            all.extend(found.map(|reason| Decided { mode, decision, reason }));
+            all.extend(found.map(|reason| Decided { way, mode, decision, reason }));
         };
         if mode == Mode::Off || settings.allowed_origins.is_empty() {
             // Here preflights go to the backend, unasked.
-            add(Decision::Guest, &[Reason::NotChecked]);
+            add(0, Decision::Guest, &[Reason::NotChecked]);
         }
         let (of_absent, of_bad) = match mode {
             Mode::Off => continue,
@@ -141,9 +140,12 @@ pub fn possible(site: &Site) -> Vec<Decided> {
             Mode::Prefer => (Decision::Guest, Decision::Rejected),
             Mode::Accept | Mode::Observe => (Decision::Guest, Decision::Guest),
         };
-        add(of_absent, &absent);
-        add(of_bad, &bad);
-        all.push(Decided { mode, decision: Decision::Verified, reason: None });
+        add(0, of_absent, &absent_reasons(site, settings));
+        for proof in site.proofs(settings) {
+            add(proof.way, of_bad, &bad_reasons(&proof, settings));
+        }
+        let verified = |way| Decided { way, mode, decision: Decision::Verified, reason: None };
+        all.extend((0..=site.accepts.len()).map(verified));
     }
     all
 }
@@ -159,7 +161,7 @@ pub fn possible_statuses(site: &Site) -> Vec<u16> {
 /// "No credential", in its two words.
 fn absent_reasons(site: &Site, settings: &Settings) -> Vec<Reason> {
     let hash = matches!(site.dialect.mechanism, Mechanism::Hmac(_));
-    let fields = !site.dialect.unsigned.fields.is_empty() && !settings.keep_unsigned;
+    let fields = !site.fields.is_empty() && !settings.keep_unsigned;
     match hash || fields {
         true => vec![Reason::Missing, Reason::Unsigned],
         false => vec![Reason::Missing],

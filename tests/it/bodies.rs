@@ -528,4 +528,17 @@ async fn a_site_may_move_from_one_dialect_to_another() {
         (got.body.as_str(), got.claimed()),
         (r#"{"a":1}"#, Some(json!({ "user_id": "u-2" })))
     );
+    // What was decided counts for the dialect whose credential it was.
+    let metrics = gateway.metrics().await;
+    let decided = |dialect, decision, reason| {
+        let labels = [("dialect", dialect), ("decision", decision), ("reason", reason)];
+        metrics.sum("countersign_decisions_total", &labels)
+    };
+    assert_eq!(decided("jwt", "verified", "none"), 2.0);
+    assert_eq!(decided("jwt", "rejected", "bad_signature"), 1.0);
+    assert_eq!(decided("user-hash", "verified", "none"), 1.0);
+    assert_eq!(decided("user-hash", "guest", "missing"), 1.0);
+    assert!(
+        metrics.has("countersign_decisions_total", &[("dialect", "jwt"), ("reason", "expired")])
+    );
 }

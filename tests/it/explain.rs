@@ -95,6 +95,52 @@ fn for_people_it_prints_every_check_and_the_likely_fix() {
 }
 
 #[test]
+fn a_site_of_several_dialects_is_signed_for_and_explained_in_each() {
+    let secret = "a-secret-of-the-tests-that-is-long-enough";
+    let (_folder, path) = written(&format!(
+        "version: 1\nlisteners: [ {{ address: \"127.0.0.1:8080\" }} ]\nsites:\n  moving:\n    \
+         upstream: http://127.0.0.1:3000\n    dialect: user-hash\n    \
+         keys: [ {{ id: old, secret: {{ value: {KEY} }} }} ]\n    \
+         accepts: [ {{ dialect: jwt, keys: [ {{ id: new, secret: {{ value: {secret} }} }} ] }} ]\n"
+    ));
+    let run = |arguments: &[&str]| countersign(&[arguments, &["--config", &path]].concat());
+    let sign = |arguments: &[&str]| {
+        let output = run(&[&["sign", "--id", "12345"], arguments].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stdout(&output).trim_end().to_owned()
+    };
+    assert_eq!(sign(&[]), HASH);
+    assert_eq!(sign(&["--dialect", "user-hash"]), HASH);
+    let token = sign(&["--dialect", "jwt"]);
+    let mut forged = token.clone();
+    forged.replace_range(forged.len() - 8.., "AAAAAAAA");
+    for (credential, dialect, reason) in [
+        (HASH, "user-hash", None),
+        (&token, "jwt", None),
+        (&forged, "jwt", Some("bad_signature")),
+        (HEX_DECODED, "user-hash", Some("bad_signature")),
+        ("nonsense", "user-hash", Some("malformed")),
+    ] {
+        let output = run(&["explain", "--json", "--id", "12345", credential]);
+        let report: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+        let told = (report["dialect"].as_str(), report["code"].as_str());
+        assert_eq!(told, (Some(dialect), reason), "{report}");
+        assert_eq!(code(&output), i32::from(reason.is_some()));
+    }
+    let said = stdout(&run(&["explain", &token]));
+    assert!(said.starts_with("site moving (jwt)"), "{said}");
+    let chosen = run(&["explain", "--json", "--dialect", "user-hash", &token]);
+    let report: Value = serde_json::from_str(&stdout(&chosen)).expect("JSON");
+    assert_eq!((&report["dialect"], &report["verified"]), (&"user-hash".into(), &false.into()));
+    for command in ["sign", "explain"] {
+        let output = run(&[command, "--id", "1", "--dialect", "crisp"]);
+        assert_eq!(code(&output), 2);
+        let said = stderr(&output);
+        assert!(said.contains("its dialects are: user-hash, jwt"), "{said}");
+    }
+}
+
+#[test]
 fn the_time_of_judgement_can_be_given() {
     let (_folder, path) = written(&good_config());
     let site = ["--config", &path, "--site", "zendesk-chat"];

@@ -39,6 +39,12 @@ fn what_it_writes_passes_check_and_signs_and_verifies() {
         let secret = std::fs::read_to_string(secret).expect("text");
         let wanted = if dialect == "ringcentral-engage" { 24 } else { 64 };
         assert_eq!(secret.trim_end().len(), wanted, "{dialect}");
+        // RingCentral's key ids hold no `-`.
+        let written =
+            std::fs::read_to_string(folder.path().join("countersign.yaml")).expect("text");
+        let dash = if dialect == "ringcentral-engage" { '_' } else { '-' };
+        let id = written.split_once("{ id: \"").expect("a key").1;
+        assert_eq!(id.chars().nth(4), Some(dash), "{dialect}: {id}");
         let said = stdout(&output) + &stderr(&output);
         assert!(!said.contains(secret.trim_end()), "{dialect}: {said}");
 

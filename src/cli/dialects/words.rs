@@ -5,9 +5,10 @@ use super::page::{Block, Page};
 use super::rules;
 use crate::config::Builtin;
 use crate::dialect::{
-    Attributes, AudienceRule, Carrier, Dialect, HashField, HmacRules, KeySelection, Mechanism,
-    MessagePiece, Names, Pattern, Piece, Pointer, Source,
+    Attributes, AudienceRule, Carrier, Dialect, FieldName, HashField, HmacRules, KeySelection,
+    Mechanism, MessagePiece, Names, Pattern, Piece, Pointer, Source,
 };
+use crate::gate::Fields;
 
 const HEADERS: [&str; 2] = ["header", "taken from"];
 
@@ -74,7 +75,9 @@ fn carrier(source: &Source) -> String {
             "WebSocket subprotocol `{}<token>`; the others that are offered are the backend's",
             names.proof
         ),
-        Carrier::Json { names } => format!("member of a JSON body {}", parts(names)),
+        Carrier::Json { .. } => {
+            format!("member of a JSON body {}", parts(&source.carrier.names()))
+        }
         Carrier::Form { names } => format!("field of a form body {}", parts(names)),
         Carrier::Multipart { names } => format!("part of a multipart body {}", parts(names)),
     };
@@ -195,6 +198,13 @@ fn claimed(dialect: &Dialect) -> Vec<Block> {
              switches this off."
                 .to_owned(),
         );
+    }
+    let fields = Fields::of(rules);
+    let nested = fields.shown().filter(|(name, _)| matches!(name, FieldName::At(_)));
+    let nested: Vec<String> =
+        nested.map(|(name, shown)| format!("`{name}` as `{shown}`")).collect();
+    if !nested.is_empty() {
+        points.push(format!("`Countersign-Claimed` shows {}.", listed(&nested)));
     }
     if !rules.copied.is_empty() {
         let names: Vec<String> = rules.copied.iter().map(|name| format!("`{name}`")).collect();

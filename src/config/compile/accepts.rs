@@ -88,23 +88,22 @@ fn check_places(
     taken: &[(String, Source)],
     place: &Place,
 ) {
-    let mut found: Vec<&str> = Vec::new();
+    let mut found: Vec<String> = Vec::new();
     for source in &dialect.sources {
         let Some((other, _)) = taken.iter().find(|(_, theirs)| source::overlap(source, theirs))
         else {
             continue;
         };
-        let proof = source.carrier.names().proof.as_str();
+        let proof = source.carrier.names().proof;
         if found.contains(&proof) {
             continue;
         }
+        let what =
+            format!("`{proof}` carries credentials of {other} and of {} alike", dialect.name);
         found.push(proof);
         compiler
             .report
-            .key(
-                place,
-                format!("`{proof}` carries credentials of {other} and of {} alike", dialect.name),
-            )
+            .key(place, what)
             .expected("places that tell the dialects apart")
             .hint("give one of them `sources` of its own: [ { header: X-Identity } ]");
     }

@@ -98,7 +98,7 @@ fn request(
 
 /// A session's place is neither a credential's nor Countersign's own cookie.
 fn check_place(compiler: &mut Compiler<'_, '_>, source: &Source, ours: &Ours<'_>, place: &Place) {
-    let name = source.carrier.names().proof.clone();
+    let name = source.carrier.names().proof;
     if matches!(source.carrier, Carrier::Cookie { .. }) && name == Session::COOKIE {
         compiler
             .report
@@ -121,9 +121,9 @@ fn overlap(session: &Source, credential: &Source) -> bool {
     let beside = [&names.id, &names.email, &names.name];
     let same_kind =
         std::mem::discriminant(&session.carrier) == std::mem::discriminant(&credential.carrier);
-    let name = &session.carrier.names().proof;
+    let name = session.carrier.names().proof;
     source::overlap(session, credential)
-        || same_kind && beside.into_iter().flatten().any(|other| other == name)
+        || same_kind && beside.into_iter().flatten().any(|other| *other == name)
 }
 
 fn response(

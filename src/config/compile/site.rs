@@ -9,8 +9,9 @@ use super::{Compiler, accepts, access, key, memory, pattern, route, unsigned, up
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{
-    AudienceRule, ClaimType, Dialect, JwtRules, Keyring, Pattern, Pointer, Source,
+    AudienceRule, ClaimType, Dialect, FieldName, JwtRules, Keyring, Pattern, Pointer, Source,
 };
+use crate::gate::Fields;
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
@@ -108,6 +109,7 @@ pub fn site(
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),
+        fields: Arc::new(Fields::of(&dialect.unsigned)),
         name: name.into(),
         index,
         dialect,
@@ -184,7 +186,7 @@ pub fn token_settings(
         rules.claims.issuer = Some(issuer.clone());
     }
     if let Some(text) = raw.id_claim {
-        match pattern::pointer(text) {
+        match Pointer::parse(text) {
             Some(pointer) => {
                 let old = std::mem::replace(&mut rules.claims.id, vec![Pattern::Claim(pointer)]);
                 // The claim that held the id was needed for nothing else.
@@ -297,7 +299,7 @@ fn require(rules: &mut JwtRules, pointer: Pointer) {
 /// Recomputes what the identity fields are, and what proves them, from every source of the
 /// site and its routes.
 pub fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes) {
-    let names: Vec<String> =
+    let names: Vec<FieldName> =
         dialect.unsigned.fields.iter().map(|field| field.name.clone()).collect();
     let of_routes = routes.0.iter().flat_map(|route| route.settings.sources.iter());
     let all = dialect.sources.iter().chain(original).chain(of_routes);

@@ -2,10 +2,12 @@
 
 use http::HeaderName;
 
-use super::{Compiler, pattern};
+use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw;
-use crate::dialect::{Carrier, HashField, HmacRules, Mechanism, MessagePiece, Names, Source};
+use crate::dialect::{
+    Carrier, HashField, HmacRules, Mechanism, MessagePiece, Names, Pointer, Source,
+};
 use crate::gate::contract;
 
 const ONE: &str = "one of header, query, cookie, websocket_protocol, json, form, multipart";
@@ -46,7 +48,7 @@ pub fn overlap(one: &Source, other: &Source) -> bool {
         (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
         _ => true,
     };
-    let (name, theirs) = (&one.carrier.names().proof, &other.carrier.names().proof);
+    let (name, theirs) = (one.carrier.names().proof, other.carrier.names().proof);
     let same_kind = match (&one.carrier, &other.carrier) {
         (C::Header { scheme, .. }, C::Header { scheme: other_scheme, .. })
         | (C::Query { scheme, .. }, C::Query { scheme: other_scheme, .. }) => {
@@ -110,7 +112,7 @@ pub fn source(
         }
         "query" => Carrier::Query { names, scheme: scheme(compiler, raw, place)? },
         "websocket_protocol" => Carrier::Protocol { names },
-        "json" => Carrier::Json { names },
+        "json" => Carrier::Json { names: names.try_map(|name| Pointer::parse(name))? },
         "form" => Carrier::Form { names },
         "multipart" => Carrier::Multipart { names },
         _ => Carrier::Cookie { names },
@@ -253,7 +255,7 @@ pub fn check_names(
             "cookie" if !is_token(name) => Some("a cookie's name"),
             "websocket_protocol" if !is_token(name) => Some("what stands before the token"),
             "query" if name.is_empty() => Some("a parameter's name"),
-            "json" if pattern::pointer(name).is_none() => Some("a JSON pointer such as /jwt"),
+            "json" if Pointer::parse(name).is_none() => Some("a JSON pointer such as /jwt"),
             "form" if name.is_empty() => Some("a field's name"),
             "multipart" if name.is_empty() => Some("a part's name"),
             _ => None,

@@ -33,7 +33,7 @@ pub struct Dialect {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
-    /// HS256, HS384, HS512, RS256, PS256, ES256, ES384, EdDSA; each key is pinned to one.
+    /// HS256, HS384, HS512, RS256, RS512, PS256, ES256, ES384, EdDSA; each key is pinned to one.
     #[schemars(required)]
     pub algorithms: Option<List<String>>,
     /// How `kid` chooses among the keys (default kid_if_present).
@@ -269,11 +269,12 @@ pub enum OutputName {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unsigned {
-    /// Field names.
+    /// Names, or JSON pointers such as /contact/email, which is contact[email] in forms.
     pub fields: Option<List<String>>,
     /// Prefix that marks unsigned attributes: keys of an object under one of the fields, in
     /// a JSON body, get it. A signed attribute may not begin with it.
     pub prefix: Option<String>,
-    /// Names (a final `*` is a prefix) that are no identity: they stay and are copied.
+    /// Names or JSON pointers (a final `*` is a prefix) that are no identity: they stay and
+    /// are copied.
     pub copied: Option<List<String>>,
 }

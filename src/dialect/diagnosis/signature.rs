@@ -159,7 +159,7 @@ impl Signature<'_> {
         (function.digest(message) == signature).then(|| vec![not_keyed(function)])
     }
 
-    /// RS256 and PS256 share their keys, but not their signatures.
+    /// RS256, RS512 and PS256 share their keys, but not their signatures.
     fn same_key_by_another_algorithm(&self) -> Option<Vec<Hint>> {
         let signature = self.token.signature.as_deref()?;
         let message = self.token.message.as_bytes();

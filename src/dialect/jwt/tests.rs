@@ -429,7 +429,7 @@ fn a_signed_attribute_cannot_pass_for_an_unsigned_one() {
 fn signed_values_prove_the_fields_that_equal_them() {
     let mut dialect = jwt();
     let field = |name: &str, proof: Option<&str>| UnsignedField {
-        name: name.to_owned(),
+        name: FieldName::Plain(name.to_owned()),
         proof: proof.map(|path| FieldProof::Claim(pointer(path))),
         prefix: None,
     };

@@ -9,7 +9,7 @@
 //! - The ports 8080, 3000 and 9090 are replaced by free ones, in commands, in saved files, and
 //!   in the configurations that `init` writes (where the admin listener is added): other
 //!   tests run at the same time. The demo finds free ones itself.
-//! - 2026-11 in commands and files is this month, after which `init` names its key.
+//! - 2026-11 and 2026_11 in commands and files are this month, after which `init` names its key.
 //! - `import jwt` finds a stand-in with PyJWT's `encode`, so that no package is needed.
 
 mod blocks;
@@ -220,8 +220,10 @@ impl Reader {
         for (command, instead) in INSTEAD {
             text = text.replace(command, instead);
         }
-        let month = jiff::Timestamp::now().strftime("%Y-%m").to_string();
-        text = text.replace("2026-11", &month);
+        let now = jiff::Timestamp::now();
+        for (month, format) in [("2026-11", "%Y-%m"), ("2026_11", "%Y_%m")] {
+            text = text.replace(month, &now.strftime(format).to_string());
+        }
         for (port, instead) in &self.ports {
             let pattern = Regex::new(&format!(r"\b{port}\b")).expect("a pattern");
             text = pattern.replace_all(&text, instead.to_string()).into_owned();

@@ -44,7 +44,7 @@ pub fn claim_rules(
     rules.attributes = match raw.attributes.as_deref() {
         None | Some("rest") => Attributes::Rest,
         Some("none") => Attributes::None,
-        Some(text) => match pattern::pointer(text) {
+        Some(text) => match Pointer::parse(text) {
             Some(pointer) => Attributes::At(pointer),
             None => {
                 compiler
@@ -89,7 +89,7 @@ fn patterns(
                 let place = index.map_or(place.clone(), |index| place.index(index));
                 let problem = compiler.report.value(&place, format!("`{text}` leads to no claim"));
                 problem.expected(pattern::PATTERN);
-                if pattern::pointer(&format!("/{text}")).is_some() && !text.contains('{') {
+                if Pointer::parse(&format!("/{text}")).is_some() && !text.contains('{') {
                     problem.hint(format!("write `/{text}`"));
                 }
             }

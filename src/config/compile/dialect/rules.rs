@@ -6,8 +6,8 @@ use super::{Compiled, Compiler, pattern, source, unsigned};
 use crate::config::place::Place;
 use crate::config::raw::{self, SecretEncoding};
 use crate::dialect::{
-    Algorithm, Dialect, HashFunction, HmacRules, JwtRules, KeySelection, Mechanism, MessagePiece,
-    Output, Source, UnsignedRules,
+    Algorithm, Dialect, FieldName, HashFunction, HmacRules, JwtRules, KeySelection, Mechanism,
+    MessagePiece, Output, Source, UnsignedRules,
 };
 
 /// Compiles a dialect whose `extends` has been worked in.
@@ -191,24 +191,37 @@ fn unsigned_rules(
     dialect: &Place,
 ) -> UnsignedRules {
     let place = dialect.key("unsigned");
-    let mut texts = |list: Option<&raw::List<String>>, member: &str| -> Vec<String> {
-        let mut texts = Vec::new();
+    let mut names = |list: Option<&raw::List<String>>, member: &str| -> Vec<FieldName> {
+        let mut names = Vec::new();
         for (index, text) in list.into_iter().flat_map(raw::List::entries) {
-            if text.is_empty() || text == "*" {
-                let place = place.key(member).index(index);
-                compiler.report.value(&place, "this would be any field").expected("a field's name");
+            let place = place.key(member).index(index);
+            match FieldName::parse(text) {
+                Some(name) if !matches!(text.as_str(), "*" | "/*") => names.push(name),
+                _ => not_a_field(compiler, text, &place),
             }
-            texts.push(text.clone());
         }
-        texts
+        names
     };
-    let fields = texts(raw.and_then(|raw| raw.fields.as_ref()), "fields");
-    let copied = texts(raw.and_then(|raw| raw.copied.as_ref()), "copied");
+    let fields = names(raw.and_then(|raw| raw.fields.as_ref()), "fields");
+    let copied = names(raw.and_then(|raw| raw.copied.as_ref()), "copied");
     // `prefix: ""` marks nothing.
     let prefix = raw.and_then(|raw| raw.prefix.clone()).filter(|prefix| !prefix.is_empty());
     UnsignedRules {
         fields: unsigned::fields(fields, prefix.as_deref(), mechanism, sources),
         copied,
         prefix,
+    }
+}
+
+fn not_a_field(compiler: &mut Compiler<'_, '_>, text: &str, place: &Place) {
+    if matches!(text, "" | "*" | "/*") {
+        compiler.report.value(place, "this would be any field").expected("a field's name");
+        return;
+    }
+    let problem = compiler.report.value(place, format!("`{text}` leads to no field"));
+    problem.expected("a field's name, or a JSON pointer such as /contact/email");
+    if !text.starts_with('/') {
+        let pointer = text.replace("][", "/").replace('[', "/").replace(']', "");
+        problem.hint(format!("write `/{pointer}`: it is `{text}` in forms and queries too"));
     }
 }
