@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::crossing::Crossing;
 use super::farewell::Farewell;
 use super::passage::Passage;
 use crate::clock::UnixTime;
@@ -22,6 +23,7 @@ use crate::plan::KeySet;
 use crate::refusal::{self, Reply};
 use crate::reload::{Current, Generation};
 use crate::telemetry::{Decided, Decision, GaugeGuard, Occurrence, SiteMeters, UpstreamError};
+use crate::upstream::Cutter;
 
 /// One request's way through Countersign.
 pub struct Journey {
@@ -45,14 +47,11 @@ pub struct Journey {
     stripped: usize,
     distrusted: bool,
     verification: Option<(&'static str, Duration)>,
-    /// Whose turn it was among the backend's addresses, and how many could not be reached.
-    pub(super) turn: Option<usize>,
+    /// Its way to the backend.
+    pub(super) crossing: Crossing,
     farewell: Option<Farewell>,
     lacks_key: Vec<Arc<KeySet>>,
-    pub(super) attempts: usize,
     pub(super) body: Passage,
-    pub(super) upstream: Option<crate::upstream::Endpoint>,
-    upstream_error: Option<UpstreamError>,
     _in_flight: Option<GaugeGuard>,
 }
 
@@ -103,13 +102,10 @@ impl Journey {
             stripped: 0,
             distrusted: false,
             verification: None,
-            turn: None,
+            crossing: Crossing::default(),
             farewell: None,
             lacks_key: Vec::new(),
-            attempts: 0,
             body: Passage::default(),
-            upstream: None,
-            upstream_error: None,
             _in_flight: None,
         }
     }
@@ -158,6 +154,13 @@ impl Journey {
     /// What a refused handshake is told within the WebSocket, where it is.
     pub(super) fn farewell(&mut self) -> Option<Farewell> {
         self.farewell.take()
+    }
+
+    /// What ends the request from outside, once it is on its way to the backend: its answer
+    /// breaks off (HTTP/1.1: the connection closes, HTTP/2: the stream is reset). None for
+    /// what never gets there, and for WebSockets.
+    pub fn cutter(&self) -> Option<Arc<Cutter>> {
+        self.crossing.cutter.clone()
     }
 
     /// How the request goes on, if it does.
@@ -306,7 +309,7 @@ impl Journey {
 
     /// Notes why the backend could not answer.
     pub fn upstream_failed(&mut self, error: UpstreamError) {
-        self.upstream_error = Some(error);
+        self.crossing.error = Some(error);
     }
 
     fn reply(&self, refusal: &Refusal) -> Reply {
@@ -336,7 +339,7 @@ impl Journey {
 
     /// Writes the request's line and counts it, once.
     pub fn record(&self, trace: &Trace<'_>) {
-        let upstream = self.upstream.as_ref().map(ToString::to_string);
+        let upstream = self.crossing.endpoint.as_ref().map(ToString::to_string);
         let occurrence = Occurrence {
             request_id: &self.request_id,
             method: trace.method,
@@ -356,7 +359,7 @@ impl Journey {
             verification: self.verification,
             upgrade: trace.upgrade,
             upstream: upstream.as_deref(),
-            upstream_error: self.upstream_error,
+            upstream_error: self.crossing.error,
         };
         occurrence.record(&self.meters);
     }

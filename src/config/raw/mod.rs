@@ -14,7 +14,9 @@ pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
 };
 pub use scalars::{Mode, Period, PeriodOrNone, Seconds, Size, Threads, Time};
-pub use shapes::{Admin, AdminSettings, List, Named, NamesOrName, OneOrMany, Upstream};
+pub use shapes::{
+    Admin, AdminSettings, Authorities, HealthCheck, List, Named, NamesOrName, OneOrMany, Upstream,
+};
 pub use site::{
     Accept, Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site,
     Source, SourceNames, UnsignedWord,
