@@ -5,6 +5,8 @@
 mod flight;
 mod key_set;
 mod memory;
+mod tls;
+mod upstream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub use key_set::{Fetched, KeySet, KeySets, KeySource, KeysNow};
 pub use memory::{
     Brought, Live, OnEnd, OnStoreOutage, RedisUrl, Remembrance, Session, StoreSettings,
 };
+pub use tls::Tls;
+pub use upstream::{Balance, HealthCheck, Upstream, UpstreamTarget};
 
 /// Stands where a site's name would, for requests of no site: no site may have it.
 pub const NO_SITE: &str = "none";
@@ -239,7 +243,8 @@ impl Site {
 }
 
 impl Plan {
-    /// Takes over the keys that an earlier Plan has fetched.
+    /// Takes over the keys that an earlier Plan has fetched, and the TLS sessions that it
+    /// could resume.
     pub fn inherit(&mut self, earlier: &Self) {
         for site in &mut self.sites {
             if let Some(before) = earlier.sites.iter().find(|other| other.name == site.name) {
@@ -248,6 +253,9 @@ impl Plan {
                 site.key_sets.inherit(&sets);
                 for accepted in &mut site.accepts {
                     accepted.key_sets.inherit(&sets);
+                }
+                if site.upstream.tls == before.upstream.tls {
+                    site.upstream.tls = before.upstream.tls.clone();
                 }
             }
         }
@@ -285,39 +293,6 @@ pub enum RefuseUpgrade {
     Http,
     /// It is accepted and closed at once: 3003 for a 403, else 3000.
     Close,
-}
-
-/// Where a site's requests go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Tried in turn (round robin).
-    pub targets: Vec<UpstreamTarget>,
-    /// Replaces `Host`, if set.
-    pub host: Option<String>,
-}
-
-/// One backend address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum UpstreamTarget {
-    /// `http://host:port`.
-    Tcp {
-        /// Name or IP literal (IPv6 without brackets).
-        host: String,
-        /// Port.
-        port: u16,
-    },
-    /// `unix:/path`.
-    Unix(std::path::PathBuf),
-}
-
-impl std::fmt::Display for UpstreamTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// Whose forwarding headers are believed.

@@ -1,58 +1,34 @@
 //! Where a site's requests go: addresses resolved in the background, last good ones kept,
 //! taken in turn. A request that cannot connect goes on from its own turn to the next
-//! address, whatever others do meanwhile.
+//! address, whatever others do meanwhile. And how they get there: connections, plain and
+//! over TLS, made in one place and kept between requests.
 //!
 //! A request never resolves a name itself. The one exception is a name that has never
 //! been resolved (the site is new): then connecting includes waiting for the first answer,
 //! within the connect time-out.
 
+mod cutter;
+mod endpoint;
+mod health;
+mod idle;
+mod line;
+mod name;
+mod pool;
+
 use std::collections::{HashMap, HashSet};
-use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
-use crate::plan::{Plan, UpstreamTarget};
+use self::name::Name;
+use crate::plan::{Plan, Site, UpstreamTarget};
 
-/// How often a name is resolved again.
-const REFRESH: Duration = Duration::from_secs(10);
-/// How soon after a failure.
-const RETRY: Duration = Duration::from_secs(1);
-/// How often the log says that it still fails.
-const REMINDER: Duration = Duration::from_secs(60);
-
-/// How a connection finds out that its other end is gone without a word: asked after a
-/// minute of silence, given up after nine questions, ten seconds apart.
-pub fn keepalive() -> socket2::TcpKeepalive {
-    socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(10))
-}
-
-/// An address to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// A Unix socket's path.
-    Unix(Arc<PathBuf>),
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
+pub use cutter::Cutter;
+pub use endpoint::{Endpoint, Secured};
+pub use idle::Idle;
+pub use line::{ConnectError, Line, connect, keepalive};
+pub use pool::{Picked, Pool};
 
 /// All the sites' backends. Cheap to clone; lives as long as the process.
 #[derive(Clone)]
@@ -65,6 +41,7 @@ struct Shared {
     pools: ArcSwap<Pools>,
     /// Every name in use. Taken only when a Plan is new and by the resolver.
     names: Mutex<HashMap<(String, u16), Arc<Name>>>,
+    idle: Idle,
     runtime: tokio::runtime::Handle,
 }
 
@@ -73,29 +50,20 @@ struct Pools {
     by_site: Vec<Arc<Pool>>,
 }
 
-/// One site's backend addresses.
-pub struct Pool {
-    targets: Vec<Target>,
-    next: AtomicUsize,
-}
-
-enum Target {
-    Fixed(Endpoint),
-    Named(Arc<Name>),
-}
-
-/// A name and what it last resolved to.
-struct Name {
-    host: String,
-    port: u16,
-    addresses: watch::Sender<Arc<[SocketAddr]>>,
-}
-
 impl Upstreams {
     /// No backends yet; names are resolved on `runtime`.
     pub fn new(runtime: tokio::runtime::Handle) -> Self {
         let pools = ArcSwap::from_pointee(Pools { generation: 0, by_site: Vec::new() });
-        Self { shared: Arc::new(Shared { pools, names: Mutex::default(), runtime }) }
+        let (names, idle) = (Mutex::default(), Idle::default());
+        let shared = Arc::new(Shared { pools, names, idle, runtime });
+        let owner = Arc::downgrade(&shared);
+        shared.runtime.spawn(idle::keep_swept(owner, |shared: &Shared| &shared.idle));
+        Self { shared }
+    }
+
+    /// Connections that wait for the next request.
+    pub fn idle(&self) -> &Idle {
+        &self.shared.idle
     }
 
     /// The pool of a Plan's site. Lock-free while the Plan is the newest one seen.
@@ -124,7 +92,14 @@ impl Upstreams {
         let by_site = plan
             .sites
             .iter()
-            .map(|site| Arc::new(self.build_pool(&site.upstream.targets, &mut known)))
+            .map(|site| {
+                let pool = Arc::new(Pool::new(&site.upstream, |host, port| {
+                    let name = known.entry((host.to_owned(), port));
+                    name.or_insert_with(|| self.start_resolving(host, port)).clone()
+                }));
+                self.start_probing(&pool, site);
+                pool
+            })
             .collect();
         let pools = Arc::new(Pools { generation: plan.generation, by_site });
         if plan.generation > newest.generation {
@@ -132,7 +107,7 @@ impl Upstreams {
             let targets = plan.sites.iter().flat_map(|site| &site.upstream.targets);
             let used: HashSet<(&str, u16)> = targets
                 .filter_map(|target| match target {
-                    UpstreamTarget::Tcp { host, port } => Some((host.as_str(), *port)),
+                    UpstreamTarget::Tcp { host, port, .. } => Some((host.as_str(), *port)),
                     UpstreamTarget::Unix(_) => None,
                 })
                 .collect();
@@ -142,34 +117,23 @@ impl Upstreams {
         pools
     }
 
-    fn build_pool(
-        &self,
-        targets: &[UpstreamTarget],
-        names: &mut HashMap<(String, u16), Arc<Name>>,
-    ) -> Pool {
-        let targets = targets
-            .iter()
-            .map(|target| match target {
-                UpstreamTarget::Unix(path) => Target::Fixed(Endpoint::Unix(Arc::new(path.clone()))),
-                UpstreamTarget::Tcp { host, port } => match host.parse::<IpAddr>() {
-                    Ok(ip) => Target::Fixed(Endpoint::Tcp(SocketAddr::new(ip, *port))),
-                    Err(_) => {
-                        let name = names
-                            .entry((host.clone(), *port))
-                            .or_insert_with(|| self.start_resolving(host, *port));
-                        Target::Named(name.clone())
-                    }
-                },
-            })
-            .collect();
-        Pool { targets, next: AtomicUsize::new(0) }
+    fn start_resolving(&self, host: &str, port: u16) -> Arc<Name> {
+        let name = Arc::new(Name::new(host, port));
+        self.shared.runtime.spawn(name::keep_resolved(Arc::downgrade(&name)));
+        name
     }
 
-    fn start_resolving(&self, host: &str, port: u16) -> Arc<Name> {
-        let (addresses, _) = watch::channel(Arc::from([]));
-        let name = Arc::new(Name { host: host.to_owned(), port, addresses });
-        self.shared.runtime.spawn(keep_resolved(Arc::downgrade(&name)));
-        name
+    fn start_probing(&self, pool: &Arc<Pool>, site: &Site) {
+        if pool.health.is_some() {
+            let host = site.upstream.host.clone();
+            let probing = health::keep_probed(Arc::downgrade(pool), site.name.clone(), host);
+            self.shared.runtime.spawn(probing);
+        }
+    }
+
+    /// Addresses of the newest Plan that failed their last probe.
+    pub fn ill(&self) -> Vec<String> {
+        self.shared.pools.load().by_site.iter().flat_map(|pool| pool.ill()).collect()
     }
 
     /// Names of the newest Plan that have never been resolved.
@@ -177,176 +141,10 @@ impl Upstreams {
         let names = self.shared.names.lock();
         let mut missing: Vec<_> = names
             .values()
-            .filter(|name| name.addresses.borrow().is_empty())
+            .filter(|name| name.len() == 0)
             .map(|name| format!("{}:{}", name.host, name.port))
             .collect();
         missing.sort();
         missing
-    }
-}
-
-/// Ends when no pool uses the name any more.
-async fn keep_resolved(name: Weak<Name>) {
-    let mut said: Option<Instant> = None;
-    while let Some(name) = name.upgrade() {
-        let pause = match name.resolve().await {
-            Ok(()) => {
-                if said.take().is_some() {
-                    tracing::info!(host = %name.host, "the backend's name resolves again");
-                }
-                REFRESH
-            }
-            Err(error) => {
-                if said.is_none_or(|said| said.elapsed() >= REMINDER) {
-                    said = Some(Instant::now());
-                    let kept = name.addresses.borrow().len();
-                    tracing::warn!(
-                        host = %name.host, %error, kept,
-                        "the backend's name cannot be resolved; the last good addresses stay in use"
-                    );
-                }
-                RETRY
-            }
-        };
-        drop(name);
-        tokio::time::sleep(pause).await;
-    }
-}
-
-impl Name {
-    async fn resolve(&self) -> std::io::Result<()> {
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
-        let mut found: Vec<_> = found.collect();
-        if found.is_empty() {
-            return Err(std::io::Error::other("it has no address"));
-        }
-        found.sort_unstable();
-        found.dedup();
-        self.addresses.send_if_modified(|current| {
-            let differs = current[..] != found[..];
-            if differs {
-                *current = found.into();
-            }
-            differs
-        });
-        Ok(())
-    }
-
-    async fn first_resolution(&self) {
-        let mut changes = self.addresses.subscribe();
-        let _ = changes.wait_for(|addresses| !addresses.is_empty()).await;
-    }
-}
-
-impl Pool {
-    /// The turn of a new request.
-    pub fn turn(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The address whose turn it is. Where none is known it waits for the first that
-    /// resolves, at most `patience`; `None`: none does.
-    pub async fn pick(&self, turn: usize, patience: Duration) -> Option<Endpoint> {
-        if let Some(endpoint) = self.known(turn) {
-            return Some(endpoint);
-        }
-        let names = self.targets.iter().filter_map(|target| match target {
-            Target::Named(name) => Some(Box::pin(name.first_resolution())),
-            Target::Fixed(_) => None,
-        });
-        let mut waiting: Vec<_> = names.collect();
-        let any = poll_fn(|context| {
-            match waiting.iter_mut().any(|name| name.as_mut().poll(context).is_ready()) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        });
-        tokio::time::timeout(patience, any).await.ok()?;
-        self.known(turn)
-    }
-
-    fn known(&self, turn: usize) -> Option<Endpoint> {
-        let mut skipped = turn.checked_rem(self.len())?;
-        for target in &self.targets {
-            match target {
-                Target::Fixed(endpoint) if skipped == 0 => return Some(endpoint.clone()),
-                Target::Fixed(_) => skipped -= 1,
-                Target::Named(name) => {
-                    let addresses = name.addresses.borrow();
-                    if let Some(address) = addresses.get(skipped) {
-                        return Some(Endpoint::Tcp(*address));
-                    }
-                    skipped -= addresses.len();
-                }
-            }
-        }
-        // Resolved anew in between: there are fewer now.
-        None
-    }
-
-    /// How many addresses are known: how often another one is worth a try.
-    pub fn len(&self) -> usize {
-        let count = |target: &Target| match target {
-            Target::Fixed(_) => 1,
-            Target::Named(name) => name.addresses.borrow().len(),
-        };
-        self.targets.iter().map(count).sum()
-    }
-
-    /// Whether no address is known.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn named(addresses: &[&str]) -> Arc<Name> {
-        let found: Vec<SocketAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
-        let (addresses, _) = watch::channel(found.into());
-        Arc::new(Name { host: "backend".into(), port: 80, addresses })
-    }
-
-    fn pool(targets: Vec<Target>) -> Pool {
-        Pool { targets, next: AtomicUsize::new(0) }
-    }
-
-    fn fixed(address: &str) -> Target {
-        Target::Fixed(Endpoint::Tcp(address.parse().unwrap()))
-    }
-
-    #[tokio::test]
-    async fn every_known_address_has_its_turn_and_an_unknown_name_has_none() {
-        let pool = pool(vec![
-            Target::Named(named(&[])),
-            fixed("127.0.0.1:1"),
-            Target::Named(named(&["127.0.0.2:1", "127.0.0.3:1"])),
-            Target::Fixed(Endpoint::Unix(Arc::new("/run/x".into()))),
-        ]);
-        let mut seen = Vec::new();
-        for _ in 0..5 {
-            let endpoint = pool.pick(pool.turn(), Duration::ZERO).await;
-            seen.push(endpoint.unwrap().to_string());
-        }
-        let expected = ["127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1", "unix:/run/x", "127.0.0.1:1"];
-        assert_eq!(seen, expected);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_name_is_waited_for_but_not_for_ever() {
-        let (late, never) = (named(&[]), named(&[]));
-        let pool = pool(vec![Target::Named(never), Target::Named(late.clone())]);
-        let begun = tokio::time::Instant::now();
-        assert_eq!(pool.pick(0, Duration::from_secs(3)).await, None);
-        assert_eq!(begun.elapsed().as_secs(), 3);
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            late.addresses.send_replace(["127.0.0.2:1".parse().unwrap()].into());
-        });
-        let endpoint = pool.pick(0, Duration::from_secs(3)).await;
-        assert_eq!(endpoint.unwrap().to_string(), "127.0.0.2:1");
-        assert_eq!(begun.elapsed().as_secs(), 4);
     }
 }

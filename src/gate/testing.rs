@@ -198,8 +198,15 @@ impl PlanBuilder {
             settings,
             routes,
             upstream: Upstream {
-                targets: vec![UpstreamTarget::Tcp { host: "127.0.0.1".into(), port: 3000 }],
+                targets: vec![UpstreamTarget::Tcp {
+                    host: "127.0.0.1".into(),
+                    port: 3000,
+                    tls: false,
+                }],
                 host: None,
+                tls: None,
+                balance: Default::default(),
+                health: None,
             },
             remembers: Default::default(),
         };

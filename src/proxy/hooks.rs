@@ -24,6 +24,7 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::journey::{Journey, Step, Trace};
+use super::lease::{Lender, Way};
 use super::pace::Pace;
 use super::passage::Passage;
 use super::spelling::spelled;
@@ -238,45 +239,82 @@ impl Gate {
         let plan = &generation.plan;
         let pool = journey.site().and_then(|site| self.shared.upstreams.pool(plan, site));
         let timeouts = &plan.timeouts;
-        let endpoint = match &pool {
+        let picked = match &pool {
             Some(pool) => {
-                let turn = *journey.turn.get_or_insert_with(|| pool.turn());
-                pool.pick(turn.wrapping_add(journey.attempts), timeouts.connect).await
+                let turn = *journey.crossing.turn.get_or_insert_with(|| pool.turn());
+                pool.pick(turn, &journey.crossing.tried, timeouts.connect).await
             }
             None => None,
         };
-        let Some(endpoint) = endpoint else {
+        let Some(picked) = picked else {
             let mut error = Error::explain(UNRESOLVED, "the backend's name does not resolve");
             error.as_up();
             return Err(error);
         };
+        if journey.crossing.is_cut() {
+            return Error::e_explain(ErrorType::ConnectionClosed, "cut");
+        }
+        // TLS is none of Pingora's business: what it gets is a plain stream.
+        let endpoint = picked.endpoint.clone();
         let mut peer = match &endpoint {
-            Endpoint::Tcp(address) => HttpPeer::new(*address, false, String::new()),
+            Endpoint::Tcp(address) | Endpoint::Tls(address, _) => {
+                HttpPeer::new(*address, false, String::new())
+            }
             Endpoint::Unix(path) => {
                 HttpPeer::new_uds(&path.to_string_lossy(), false, String::new())?
             }
         };
+        // One that broke off was closed while idle, and so may be its like.
+        let used_will_do = !journey.crossing.is_reused();
+        let way = Arc::new(Way::new(
+            self.shared.upstreams.clone(),
+            picked,
+            (timeouts.connect, timeouts.upstream_idle),
+            used_will_do,
+            journey.crossing.cutter.get_or_insert_default().clone(),
+        ));
         let options = &mut peer.options;
-        options.connection_timeout = Some(timeouts.connect);
-        options.total_connection_timeout = Some(timeouts.connect);
+        options.custom_l4 = Some(Arc::new(Lender(way.clone())));
         options.read_timeout = Some(timeouts.response);
         options.write_timeout = Some(timeouts.response);
-        options.idle_timeout = Some(timeouts.upstream_idle);
         // Handshakes never come this way; any other upgrade is not for a chat backend.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-        journey.upstream = Some(endpoint);
+        journey.crossing.way = Some(way);
+        journey.crossing.endpoint = Some(endpoint);
         Ok(Box::new(peer))
     }
 
     /// Lets another address have a try while there is one.
     pub fn connect_failed(&self, journey: &mut Journey, mut error: Box<Error>) -> Box<Error> {
-        journey.attempts += 1;
+        journey.crossing.tried.extend(journey.crossing.endpoint.clone());
         let known = journey
             .generation()
             .zip(journey.site())
             .and_then(|(generation, site)| self.shared.upstreams.pool(&generation.plan, site))
             .map_or(0, |pool| pool.len());
-        error.set_retry(journey.attempts < known.min(MOST_ATTEMPTS));
+        error.set_retry(
+            journey.crossing.tried.len() < known.min(MOST_ATTEMPTS) && !journey.crossing.is_cut(),
+        );
+        error
+    }
+
+    /// Lets a request that the backend cannot have acted on have another try, over a new
+    /// connection, where the one that broke was a used one: the backend may have closed it
+    /// just when the request was sent.
+    pub fn broke_off(
+        &self,
+        session: &mut Session,
+        journey: &Journey,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && !journey.crossing.is_cut();
+        if repeatable {
+            error.retry.decide_reuse(journey.crossing.is_reused());
+        } else {
+            error.set_retry(false);
+        }
         error
     }
 
@@ -518,8 +556,8 @@ fn response_header(reply: &Reply) -> Result<ResponseHeader> {
 
 /// What an error means for the client; `None`: there is nobody left to tell.
 fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str)> {
-    if journey.presence.end().is_some() {
-        // Its head has been sent; here it just ends.
+    if journey.presence.end().is_some() || journey.crossing.is_cut() {
+        // Its head has been sent, and whoever ended it has said why; here it just ends.
         return None;
     }
     let unreachable = "the chat backend cannot be reached";
@@ -542,7 +580,7 @@ fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str
             Some((Fault::BodyTimeout, "the request body did not arrive in time"))
         }
         (_, etype) => {
-            let kind = upstream_error(etype);
+            let kind = if broke_tls(error) { UpstreamError::Tls } else { upstream_error(etype) };
             journey.upstream_failed(kind);
             Some(match kind {
                 UpstreamError::Timeout => {
@@ -564,6 +602,13 @@ fn classify(error: &Error, journey: &mut Journey) -> Option<(Fault, &'static str
 fn misframed(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::InvalidData)
+}
+
+/// Whether what came from the backend was not what TLS protects: it says so while reading.
+fn broke_tls(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    let inner = cause.and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn upstream_error(etype: &ErrorType) -> UpstreamError {

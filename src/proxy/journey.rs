@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::crossing::Crossing;
 use super::farewell::Farewell;
 use super::passage::Passage;
 use super::presence::{Circumstances, Presence};
@@ -23,6 +24,7 @@ use crate::refusal::{self, Reply};
 use crate::reload::{Current, Generation};
 use crate::store::{Digest, Store};
 use crate::telemetry::{Decided, GaugeGuard, SiteMeters, UpstreamError};
+use crate::upstream::Cutter;
 
 pub use record::Trace;
 
@@ -48,20 +50,17 @@ pub struct Journey {
     stripped: usize,
     distrusted: bool,
     verification: Option<(&'static str, Duration)>,
-    /// Whose turn it was among the backend's addresses, and how many could not be reached.
-    pub(super) turn: Option<usize>,
+    /// Its way to the backend.
+    pub(super) crossing: Crossing,
     farewell: Option<Farewell>,
     lacks_key: Vec<Arc<KeySet>>,
     /// A session that only another replica may know, and its site.
     unknown_session: Option<(Arc<str>, Digest)>,
     /// What binds the session once the backend has answered.
     binder: Option<Box<Binder>>,
-    pub(super) attempts: usize,
     pub(super) body: Passage,
     pub(super) circumstances: Circumstances,
     pub(super) presence: Presence,
-    pub(super) upstream: Option<crate::upstream::Endpoint>,
-    upstream_error: Option<UpstreamError>,
     _in_flight: Option<GaugeGuard>,
 }
 
@@ -98,17 +97,14 @@ impl Journey {
             stripped: 0,
             distrusted: false,
             verification: None,
-            turn: None,
+            crossing: Crossing::default(),
             farewell: None,
             lacks_key: Vec::new(),
             unknown_session: None,
             binder: None,
-            attempts: 0,
             body: Passage::default(),
             circumstances: Circumstances::default(),
             presence: Presence::default(),
-            upstream: None,
-            upstream_error: None,
             _in_flight: None,
         }
     }
@@ -157,6 +153,13 @@ impl Journey {
     /// What a refused handshake is told within the WebSocket, where it is.
     pub(super) fn farewell(&mut self) -> Option<Farewell> {
         self.farewell.take()
+    }
+
+    /// What ends the request from outside, once it is on its way to the backend: its answer
+    /// breaks off (HTTP/1.1: the connection closes, HTTP/2: the stream is reset). None for
+    /// what never gets there, and for WebSockets.
+    pub fn cutter(&self) -> Option<Arc<Cutter>> {
+        self.crossing.cutter.clone()
     }
 
     /// How the request goes on, if it does.
@@ -233,7 +236,7 @@ impl Journey {
 
     /// Notes why the backend could not answer.
     pub fn upstream_failed(&mut self, error: UpstreamError) {
-        self.upstream_error = Some(error);
+        self.crossing.error = Some(error);
     }
 
     fn reply(&self, refusal: &Refusal) -> Reply {

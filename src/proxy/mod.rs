@@ -1,11 +1,13 @@
 //! Pingora's side: its phases, each a call into [`Gate`]'s hooks, and the WebSocket
 //! [`tunnel`] beside it.
 
+mod crossing;
 mod farewell;
 pub mod frames;
 pub mod head;
 pub mod hooks;
 pub mod journey;
+mod lease;
 mod pace;
 mod passage;
 mod presence;
@@ -32,9 +34,6 @@ pub use hooks::Gate;
 pub use journey::Journey;
 pub use wire::close_lingering;
 
-/// Idle backend connections kept per worker thread.
-const POOL_SIZE: usize = 128;
-
 /// Countersign's own Pingora proxy: nothing but the hooks, in Pingora's order.
 pub struct Proxy {
     gate: Gate,
@@ -44,7 +43,8 @@ impl Proxy {
     /// The proxy as a Pingora application for HTTP/1.1 and, with prior knowledge, HTTP/2.
     pub fn application(gate: Gate, threads: usize) -> Arc<HttpProxy<Self>> {
         let mut conf = ServerConf { threads, ..ServerConf::default() };
-        conf.upstream_keepalive_pool_size = POOL_SIZE;
+        // Ours keeps them: `lease`.
+        conf.upstream_keepalive_pool_size = 0;
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(gate.current().load().plan.timeouts.idle);
@@ -82,6 +82,17 @@ impl ProxyHttp for Proxy {
         error: Box<Error>,
     ) -> Box<Error> {
         self.gate.connect_failed(journey, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        journey: &mut Journey,
+        _client_reused: bool,
+    ) -> Box<Error> {
+        self.gate.broke_off(session, journey, error)
     }
 
     async fn upstream_request_filter(

@@ -73,6 +73,15 @@ impl Gate {
         handle
     }
 
+    /// Lists an answer; it is severed when it is to end, however silent it is.
+    fn list_answer(&self, facts: Facts, journey: &Journey) -> Handle {
+        let handle = self.list(facts, 0);
+        if let Some(cutter) = journey.cutter() {
+            handle.on_end(move || cutter.cut());
+        }
+        handle
+    }
+
     /// A proof that has just been judged lets the same identity's connections last longer,
     /// where they end with it.
     pub(super) fn prolong(&self, journey: &Journey) {
@@ -103,7 +112,7 @@ impl Gate {
         }
         if let Some(facts) = journey.facts(Kind::Answer, method, path) {
             journey.presence = match is_event_stream(headers) {
-                true => Presence::Listed(self.list(facts, 0)),
+                true => Presence::Listed(self.list_answer(facts, journey)),
                 false => Presence::Beginning(Box::new(facts)),
             };
         }
@@ -117,7 +126,7 @@ impl Gate {
         if !last && matches!(journey.presence, Presence::Beginning(_)) {
             let presence = std::mem::take(&mut journey.presence);
             if let Presence::Beginning(facts) = presence {
-                journey.presence = Presence::Listed(self.list(*facts, 0));
+                journey.presence = Presence::Listed(self.list_answer(*facts, journey));
             }
         }
         match journey.presence.end() {

@@ -10,15 +10,13 @@
 //! the proof's end) puts a Close frame between two of them.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::protocols::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frames::{close_from_client, close_from_server};
@@ -33,7 +31,7 @@ use crate::live::{End, Handle, Kind};
 use crate::plan::ErrorStyle;
 use crate::proxy::head::Handshake;
 use crate::telemetry::{CloseReason, UpstreamError};
-use crate::upstream::{Endpoint, keepalive};
+use crate::upstream::{self, ConnectError, Line, Picked};
 
 /// After one side has closed, the other has this long to do the same.
 const HALF_OPEN: Duration = Duration::from_secs(10);
@@ -70,10 +68,6 @@ pub struct Client {
     pub early: BytesMut,
 }
 
-/// A connection to the backend.
-trait Backend: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Backend for T {}
-
 /// Serves one handshake and the WebSocket that comes of it.
 pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
     let mut journey = gate.journey();
@@ -106,7 +100,7 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         return wire::answer_and_close(client.stream, &reply).await;
     }
     let asked = ask_backend(gate, &mut journey, handshake).await;
-    let (mut backend, mut answer, read) = match asked {
+    let ((picked, mut backend), mut answer, read) = match asked {
         Ok(answered) => answered,
         Err((fault, detail)) => {
             let reply = journey.fault(fault, detail);
@@ -162,13 +156,14 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         idle,
         active: Instant::now(),
         first_end: None,
+        _picked: picked,
     };
     drop((early, read, path));
     let end = tunnel.run(gate, &listed, spread, &request_id).await;
     live.ended(end);
 }
 
-type Asked = (Box<dyn Backend>, Answer, BytesMut);
+type Asked = ((Picked, Line), Answer, BytesMut);
 
 /// Connects, sends the cleaned handshake and reads the answer's head.
 async fn ask_backend(
@@ -186,18 +181,20 @@ async fn ask_backend(
         // Each known address gets a try.
         let mut failure = UpstreamError::Dns;
         let turn = pool.turn();
-        for attempt in 0..pool.len().clamp(1, 3) {
-            let turn = turn.wrapping_add(attempt);
-            let Some(endpoint) = pool.pick(turn, timeouts.connect).await else { break };
-            failure = match timeout(timeouts.connect, connect(&endpoint)).await {
-                Ok(Ok(backend)) => return Ok((endpoint, backend)),
-                Ok(Err(_)) => UpstreamError::Connect,
-                Err(_) => UpstreamError::Timeout,
+        let mut tried = Vec::new();
+        for _ in 0..pool.len().clamp(1, 3) {
+            let Some(picked) = pool.pick(turn, &tried, timeouts.connect).await else { break };
+            tried.push(picked.endpoint.clone());
+            failure = match upstream::connect(&picked.endpoint, timeouts.connect).await {
+                Ok(backend) => return Ok((picked, backend)),
+                Err(ConnectError::Refused(_)) => UpstreamError::Connect,
+                Err(ConnectError::Tls(_)) => UpstreamError::Tls,
+                Err(ConnectError::Timeout) => UpstreamError::Timeout,
             };
         }
         Err(failure)
     };
-    let (endpoint, mut backend) = match connected.await {
+    let (picked, mut backend) = match connected.await {
         Ok(connected) => connected,
         Err(failure) => {
             journey.upstream_failed(failure);
@@ -205,7 +202,7 @@ async fn ask_backend(
             return Err(if timed_out { late } else { unreachable });
         }
     };
-    journey.upstream = Some(endpoint);
+    journey.crossing.endpoint = Some(picked.endpoint.clone());
     let Some(forward) = journey.forward() else { return Err(unreachable) };
     let (head, offer) = handshake_head(handshake, &forward.edits, journey.upstream_host());
     let mut buffer = BytesMut::new();
@@ -243,19 +240,7 @@ async fn ask_backend(
         let detail = "the chat backend selected a subprotocol that the client did not offer";
         return Err((Fault::UpstreamUnavailable, detail));
     }
-    Ok((backend, answer, buffer))
-}
-
-async fn connect(endpoint: &Endpoint) -> std::io::Result<Box<dyn Backend>> {
-    match endpoint {
-        Endpoint::Tcp(address) => {
-            let stream = TcpStream::connect::<SocketAddr>(*address).await?;
-            let _ = stream.set_nodelay(true);
-            let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive());
-            Ok(Box::new(stream))
-        }
-        Endpoint::Unix(path) => Ok(Box::new(UnixStream::connect(path.as_ref()).await?)),
-    }
+    Ok(((picked, backend), answer, buffer))
 }
 
 /// The handshake as the backend gets it: hop-by-hop fields dropped first, then the gate's
@@ -324,7 +309,7 @@ fn clean_answer(answer: &mut Answer, journey: &Journey, switched: bool) {
 /// An open WebSocket.
 struct Tunnel {
     client: Stream,
-    backend: Box<dyn Backend>,
+    backend: Line,
     /// Client to backend.
     upward: Lane,
     /// Backend to client.
@@ -336,6 +321,8 @@ struct Tunnel {
     active: Instant,
     /// Which side closed first.
     first_end: Option<CloseReason>,
+    /// Counts it among what the backend is busy with.
+    _picked: Picked,
 }
 
 type Lap = Poll<std::io::Result<()>>;

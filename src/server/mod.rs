@@ -224,11 +224,13 @@ async fn keep_readiness(
     while drain.phase() < Phase::Closing {
         upstreams.adopt(&current.load().plan);
         let unresolved = upstreams.unresolved();
-        let detail = match unresolved.is_empty() {
-            true => "every name resolves".to_owned(),
-            false => format!("cannot resolve {}", unresolved.join(", ")),
+        let ill = upstreams.ill();
+        let detail = match (unresolved.is_empty(), ill.is_empty()) {
+            (true, true) => "every name resolves".to_owned(),
+            (true, false) => format!("ill: {}", ill.join(", ")),
+            (false, _) => format!("cannot resolve {}", unresolved.join(", ")),
         };
-        readiness.set_check("upstream", unresolved.is_empty(), detail);
+        readiness.set_check("upstream", unresolved.is_empty() && ill.is_empty(), detail);
         let _ = tokio::time::timeout(READINESS_ROUND, changes.changed()).await;
     }
 }

@@ -63,8 +63,11 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
         settings: settings(mode),
         routes: Routes::default(),
         upstream: Upstream {
-            targets: vec![UpstreamTarget::Tcp { host: "127.0.0.1".into(), port: 3000 }],
+            targets: vec![UpstreamTarget::Tcp { host: "127.0.0.1".into(), port: 3000, tls: false }],
             host: None,
+            tls: None,
+            balance: Default::default(),
+            health: None,
         },
         remembers: Default::default(),
     }

@@ -25,12 +25,15 @@ mod source;
 mod store;
 mod unsigned;
 mod upstream;
+mod upstream_tls;
 
 pub use dialect::compile_builtin;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::RootCertStore;
 use serde_yaml::Value;
 
 use super::Options;
@@ -58,6 +61,8 @@ struct Compiler<'c, 'r> {
     watched: Vec<PathBuf>,
     /// Keys as they were written, where somebody asks for them: a running gateway keeps none.
     written: Option<WrittenKeys>,
+    /// The authorities that this machine trusts, once a site has asked for them.
+    system_roots: Option<Arc<RootCertStore>>,
 }
 
 /// Keys as they were written, by the name of their site.
@@ -95,9 +100,15 @@ impl Compiler<'_, '_> {
 pub fn probes(path: &Path, raw: &raw::Config, report: &mut Report<'_>) -> Option<Option<Address>> {
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let options = Options { secrets: false };
-    let watched = Vec::new();
-    let mut compiler =
-        Compiler { folder, options, now: UnixTime::now(), report, watched, written: None };
+    let mut compiler = Compiler {
+        folder,
+        options,
+        now: UnixTime::now(),
+        report,
+        watched: Vec::new(),
+        written: None,
+        system_roots: None,
+    };
     listener::probes(&mut compiler, raw)
 }
 
@@ -119,6 +130,7 @@ pub fn plan(
         report,
         watched: vec![path.to_path_buf()],
         written: keep_written.then(WrittenKeys::new),
+        system_roots: None,
     };
     let root = Place::root();
 

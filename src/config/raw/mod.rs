@@ -18,7 +18,9 @@ pub use memory::{
     Brought, Embedded, Live, OnEndWord, OutageWord, Redis, Session, SessionSource, Store,
 };
 pub use scalars::{Mode, Period, PeriodOrNone, Seconds, SingleUse, Size, Switch, Threads, Time};
-pub use shapes::{Admin, AdminSettings, List, Named, NamesOrName, OneOrMany, Upstream};
+pub use shapes::{
+    Admin, AdminSettings, Authorities, HealthCheck, List, Named, NamesOrName, OneOrMany, Upstream,
+};
 pub use site::{
     Accept, Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site,
     Source, SourceNames, UnsignedWord,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{Balance, Secret, SourceNames};
+use super::{Balance, Period, Secret, SourceNames};
 use crate::config::read::Complaint;
 
 /// A list whose wrong entries have been blanked, so that every other keeps its index.
@@ -242,13 +242,41 @@ pub enum Upstream {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamMap {
-    /// `http://host:port` or `unix:/path`.
+    /// `http://host:port`, `https://host:port` or `unix:/path`.
     #[schemars(required, length(min = 1))]
     pub urls: Option<OneOrMany>,
     /// Replaces the request's `Host`.
     pub host: Option<String>,
+    /// Whose word counts for the certificate of an `https` backend, instead of the system's.
+    pub ca: Option<Authorities>,
+    /// Whether the certificate of an `https` backend is looked at (default true).
+    pub verify: Option<bool>,
     /// Which of several gets the next request (default round_robin).
     pub balance: Option<Balance>,
+    /// Asks each of them now and then; one that is ill gets no requests while another is well.
+    pub health: Option<HealthCheck>,
+}
+
+/// A question asked of every backend now and then.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {
+    /// The path of a GET; 2xx and 3xx are well.
+    #[schemars(required)]
+    pub path: Option<String>,
+    /// Time between two (default 5s).
+    pub interval: Option<Period>,
+    /// Time for all of one (default 2s).
+    pub timeout: Option<Period>,
+}
+
+/// Certificate authorities.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Authorities {
+    /// Their certificates, in PEM. Read again when the file changes.
+    #[schemars(required)]
+    pub file: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Upstream {
@@ -258,7 +286,7 @@ impl<'de> Deserialize<'de> for Upstream {
             type Value = Upstream;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("http://host:port, unix:/path, a list of them, or { urls: [ … ] }")
+                f.write_str("http://host:port, https://host:port, unix:/path, a list of them, or { urls: [ … ] }")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Upstream, E> {

@@ -275,4 +275,6 @@ pub enum UnsignedWord {
 pub enum Balance {
     /// Each in turn.
     RoundRobin,
+    /// The one with the fewest requests and WebSockets under way.
+    LeastRequests,
 }

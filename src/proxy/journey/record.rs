@@ -20,7 +20,7 @@ pub struct Trace<'a> {
 impl Journey {
     /// Writes the request's line and counts it, once.
     pub fn record(&self, trace: &Trace<'_>) {
-        let upstream = self.upstream.as_ref().map(ToString::to_string);
+        let upstream = self.crossing.endpoint.as_ref().map(ToString::to_string);
         let occurrence = Occurrence {
             request_id: &self.request_id,
             method: trace.method,
@@ -40,7 +40,7 @@ impl Journey {
             verification: self.verification,
             upgrade: trace.upgrade,
             upstream: upstream.as_deref(),
-            upstream_error: self.upstream_error,
+            upstream_error: self.crossing.error,
         };
         occurrence.record(&self.meters);
     }

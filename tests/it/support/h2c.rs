@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Request as Head};
 use tokio::net::TcpStream;
@@ -81,6 +82,15 @@ impl Connection {
         answer.expect("an answer").map_err(|error| error.to_string())
     }
 
+    /// A GET; its answer as it comes.
+    pub async fn begin(&self, host: &str, target: &str) -> Incoming {
+        let head = Head::get(format!("http://{host}{target}")).body(()).expect("a valid head");
+        let mut requests = self.requests.clone().ready().await.expect("an open connection");
+        let (answer, _) = requests.send_request(head, true).expect("a stream");
+        let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer");
+        Incoming { body: answer.expect("an answer").into_body() }
+    }
+
     /// A request whose body begins and never ends.
     pub async fn stall(&self, method: &str, host: &str, target: &str, begun: &[u8]) -> Response {
         self.stall_as("application/octet-stream", method, host, target, begun).await
@@ -102,6 +112,31 @@ impl Connection {
         let (answer, mut stream) = requests.send_request(head, false).expect("a stream");
         stream.send_data(Bytes::copy_from_slice(begun), false).expect("an open stream");
         tokio::time::timeout(PATIENCE, collect(answer)).await.expect("an answer")
+    }
+}
+
+/// An answer whose body is on its way.
+pub struct Incoming {
+    body: RecvStream,
+}
+
+impl Incoming {
+    /// The next so many bytes, as text.
+    pub async fn hear(&mut self, length: usize) -> String {
+        let mut heard = Vec::new();
+        while heard.len() < length {
+            let chunk = tokio::time::timeout(PATIENCE, self.body.data()).await.expect("a chunk");
+            heard.extend_from_slice(&chunk.expect("no end yet").expect("an open stream"));
+        }
+        String::from_utf8(heard).expect("text")
+    }
+
+    /// How it ends; what comes before is dropped.
+    pub async fn end(&mut self) -> Result<(), h2::Error> {
+        while let Some(chunk) = self.body.data().await {
+            chunk?;
+        }
+        Ok(())
     }
 }
 

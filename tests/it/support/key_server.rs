@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use super::sign;
+use super::tls::Certified;
 
 /// A key pair with its name.
 pub struct Signer {
@@ -73,18 +73,9 @@ impl KeyServer {
 
     /// The same with TLS, and the certificate that clients must trust, in PEM.
     pub async fn start_with_tls(document: String) -> (Self, String) {
-        let certified =
-            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let key = certified.signing_key.serialize_der().try_into().expect("a private key");
-        let config =
-            ServerConfig::builder_with_provider(crypto::aws_lc_rs::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .expect("versions")
-                .with_no_client_auth()
-                .with_single_cert(vec![certified.cert.der().clone()], key)
-                .expect("a certificate and its key");
-        let server = Self::with(document, Some(TlsAcceptor::from(Arc::new(config)))).await;
-        (server, certified.cert.pem())
+        let certified = Certified::of(&["localhost"]);
+        let server = Self::with(document, Some(TlsAcceptor::from(certified.config()))).await;
+        (server, certified.pem)
     }
 
     async fn with(document: String, tls: Option<TlsAcceptor>) -> Self {

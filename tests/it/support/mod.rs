@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod ports;
 pub mod raw;
 pub mod sign;
+pub mod tls;
 pub mod websocket;
 
 use std::future::Future;

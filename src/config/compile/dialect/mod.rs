@@ -231,6 +231,7 @@ pub fn compile_builtin(name: &str) -> Result<Compiled, String> {
         report: &mut report,
         watched: Vec::new(),
         written: None,
+        system_roots: None,
     };
     let compiled = compile(&mut compiler, name, name.to_owned(), &raw, &Place::root());
     let problems = report.into_problems();
