@@ -6,9 +6,15 @@
 //! spoken, requests are bounded in time and size, and every answer is small.
 
 mod access;
+mod act;
 mod answer;
+mod bans;
+mod logouts;
 mod ready;
+mod reply;
 mod sites;
+mod times;
+mod visitors;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,14 +100,15 @@ impl HttpServerApp for Service {
         let keep = reusable && !*shutdown.borrow();
         session.set_keepalive(keep.then_some(HEAD.as_secs()));
         let reply = match read_body(&mut session).await {
-            Body::Read => {
-                let asked = Asked::of(session.req_header());
+            Body::Read(body) => {
+                let peer = session.client_addr().map(ToString::to_string);
+                let asked = Asked::of(session.req_header(), &body, peer);
                 answer::answer(&self.state, self.full, asked).await
             }
             Body::TooLarge => {
                 // What is left of it must not be read as the next request.
                 session.set_keepalive(None);
-                answer::too_large(MAX_BODY)
+                reply::too_large(MAX_BODY)
             }
             Body::Gone => return None,
         };
@@ -113,12 +120,12 @@ impl HttpServerApp for Service {
 }
 
 enum Body {
-    Read,
+    Read(Vec<u8>),
     TooLarge,
     Gone,
 }
 
-/// No request here has a body with a meaning; it is read to find the next request.
+/// All of the body, for what it means and to find the next request.
 async fn read_body(session: &mut ServerSession) -> Body {
     let declared = session.get_header(http::header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -129,14 +136,14 @@ async fn read_body(session: &mut ServerSession) -> Body {
         if session.get_header(http::header::EXPECT).is_some() {
             session.write_continue_response().await.ok()?;
         }
-        let mut length = 0;
+        let mut body = Vec::new();
         while let Some(bytes) = session.read_request_body().await.ok()? {
-            length += bytes.len();
-            if length > MAX_BODY {
+            body.extend_from_slice(&bytes);
+            if body.len() > MAX_BODY {
                 return Some(Body::TooLarge);
             }
         }
-        Some(Body::Read)
+        Some(Body::Read(body))
     };
     timeout(BODY, all).await.ok().flatten().unwrap_or(Body::Gone)
 }
