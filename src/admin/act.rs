@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::answer::Asked;
 use super::reply::problem;
 use crate::clock::UnixTime;
+use crate::live::Registry;
 use crate::plan::Site;
 use crate::refusal::Reply;
 use crate::store::{Change, SiteMemory, Store};
@@ -20,6 +21,7 @@ const MAX_ID: usize = 256;
 /// A request about one site's visitors, by somebody who may.
 pub(super) struct Act<'a> {
     pub(super) store: &'a Store,
+    pub(super) live: &'a Registry,
     pub(super) site: &'a Site,
     pub(super) asked: &'a Asked<'a>,
     pub(super) now: UnixTime,
@@ -49,7 +51,8 @@ impl Act<'_> {
         change: Change,
     ) -> Result<(), Reply> {
         let written = self.store.write(change).await;
-        self.tell(action, id, why, written.as_ref().err().map(ToString::to_string).as_deref());
+        let failure = written.as_ref().err().map(ToString::to_string);
+        self.tell(action, Some(id), None, why, failure.as_deref());
         written.map_err(|outage| {
             let detail = format!("{outage}; nothing has changed");
             problem(503, "store_unavailable", "Store unavailable", &detail)
@@ -58,16 +61,24 @@ impl Act<'_> {
 
     /// The audit line. The one who holds the admin token is nobody in particular: the address
     /// says a little more.
-    fn tell(&self, action: &'static str, id: &str, why: Option<&str>, failure: Option<&str>) {
+    pub(super) fn tell(
+        &self,
+        action: &'static str,
+        identity: Option<&str>,
+        connection: Option<u64>,
+        why: Option<&str>,
+        problem: Option<&str>,
+    ) {
         let by = "admin";
         let peer = self.asked.peer.as_deref().unwrap_or("unix");
         let site = &*self.site.name;
-        match failure {
-            None => {
-                tracing::info!(target: "audit", by, peer, action, site, identity = id, why, "changed");
-            }
+        match problem {
+            None => tracing::info!(
+                target: "audit", by, peer, action, site, identity, connection, why, "changed"
+            ),
             Some(problem) => tracing::error!(
-                target: "audit", by, peer, action, site, identity = id, why, problem, "not changed"
+                target: "audit", by, peer, action, site, identity, connection, why, problem,
+                "not changed"
             ),
         }
     }

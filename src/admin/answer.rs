@@ -10,7 +10,7 @@ use super::access::{Access, access, names_us};
 use super::act::Act;
 use super::ready::{Report, Status};
 use super::reply::{json, not_allowed, not_found, problem, reply};
-use super::{AdminState, bans, logouts, sites, visitors};
+use super::{AdminState, bans, connections, logouts, sites, visitors};
 use crate::clock::UnixTime;
 use crate::plan::Admin;
 use crate::refusal::Reply;
@@ -111,12 +111,14 @@ async fn of_site(state: &AdminState, asked: &Asked<'_>, site: &str, rest: &[&str
     if rest == ["keys"] {
         return asked.get(|| json(200, &sites::keys(&generation, site, now)));
     }
-    let act = Act { store: &state.store, site, asked, now };
+    let act = Act { store: &state.store, live: &state.live, site, asked, now };
     let done = match rest {
         ["bans"] => return asked.get(|| bans::list(&act)),
         ["bans", id] => bans::one(&act, id).await,
         ["logouts"] => logouts::add(&act).await,
         ["visitors", id] => visitors::one(&act, id).await,
+        ["connections"] => connections::all(&act),
+        ["connections", number] => connections::one(&act, number),
         _ => return not_found(),
     };
     done.unwrap_or_else(|refusal| refusal)
@@ -226,14 +228,16 @@ pub(crate) mod tests {
         readiness.set_bound(true);
         let current = Current::new(Box::new(loader), plan, metrics.clone());
         let store = Arc::new(crate::store::volatile::open().unwrap());
-        Arc::new(AdminState::new(current, metrics, readiness, store))
+        Arc::new(AdminState::new(current, metrics, readiness, store, crate::live::Registry::new()))
     }
 
     /// The same with that store.
     pub(crate) fn state_with(store: Store) -> Arc<AdminState> {
         let state = state();
         let (current, metrics) = (state.current.clone(), state.metrics.clone());
-        Arc::new(AdminState::new(current, metrics, state.readiness.clone(), Arc::new(store)))
+        let readiness = state.readiness.clone();
+        let live = crate::live::Registry::new();
+        Arc::new(AdminState::new(current, metrics, readiness, Arc::new(store), live))
     }
 
     /// A keeper that keeps nothing.

@@ -9,6 +9,7 @@ mod access;
 mod act;
 mod answer;
 mod bans;
+mod connections;
 mod logouts;
 mod ready;
 mod reply;
@@ -27,6 +28,7 @@ use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
 use self::answer::Asked;
+use crate::live::Registry;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
@@ -47,18 +49,20 @@ pub struct AdminState {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     store: Arc<Store>,
+    live: Arc<Registry>,
 }
 
 impl AdminState {
-    /// The plan in force, what `/metrics` shows, what `/readyz` depends on, and what is
-    /// remembered.
+    /// The plan in force, what `/metrics` shows, what `/readyz` depends on, what is
+    /// remembered, and who is connected.
     pub fn new(
         current: Arc<Current>,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
         store: Arc<Store>,
+        live: Arc<Registry>,
     ) -> Self {
-        Self { current, metrics, readiness, store }
+        Self { current, metrics, readiness, store, live }
     }
 
     /// What is remembered.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::act::{Act, Done, id_in_path};
 use super::bans::BanView;
+use super::connections::{ConnectionView, of_identity};
 use super::reply::{empty, json, not_allowed};
 use crate::clock::UnixTime;
 use crate::store::{Binding, Change, Mark};
@@ -18,6 +19,7 @@ struct Visitor {
     /// What was issued or bound until then is refused.
     logged_out: Option<u64>,
     sessions: Vec<SessionView>,
+    connections: Vec<ConnectionView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,6 +68,7 @@ fn visitor(act: &Act<'_>, id: String) -> Visitor {
         ban: ban.map(|ban| BanView::of(&id, &ban)),
         logged_out: mark.logout.map(UnixTime::as_secs),
         sessions: sessions.iter().map(|(_, binding)| SessionView::of(binding, mark)).collect(),
+        connections: of_identity(act, &id),
         id,
     }
 }
@@ -86,7 +89,8 @@ mod tests {
     async fn a_visitor_is_shown_without_tokens_and_erased_but_for_bans() {
         let state = state();
         let target = "/v1/sites/acme/visitors/ada";
-        let nobody = json!({"id": "ada", "ban": null, "logged_out": null, "sessions": []});
+        let nobody = json!({"id": "ada", "ban": null, "logged_out": null, "sessions": [],
+                            "connections": []});
         assert_eq!(body(&admin(&state, "GET", target).await), nobody);
         let identity = Identity::attest(Proven { id: Some("ada".into()), ..Proven::default() });
         let at = UnixTime::from_secs;

@@ -121,14 +121,15 @@ async fn run(
     upstreams.adopt(&current.load().plan);
     let drain = Drain::new();
     let readiness = Arc::new(Readiness::default());
+    let live = Registry::new();
+    live::heed(store.memory(), live.clone());
     let state = Arc::new(AdminState::new(
         current.clone(),
         metrics.clone(),
         readiness.clone(),
         store.clone(),
+        live.clone(),
     ));
-    let live = Registry::new();
-    live::heed(store.memory(), live.clone());
     let gate =
         Gate::new(current.clone(), upstreams.clone(), drain.clone(), store.clone(), live.clone());
     let front = Arc::new(Front { proxy: Proxy::application(gate.clone(), threads), gate });

@@ -28,6 +28,7 @@ mod front;
 mod http2;
 mod idle;
 mod init;
+mod kept;
 mod key_sets;
 mod limits;
 mod live;
@@ -41,6 +42,7 @@ mod replay;
 mod secrecy;
 mod semantics;
 mod signers;
+
 mod spoofing;
 mod subprotocols;
 mod support;
