@@ -54,7 +54,7 @@ async fn whoever_is_banned_is_out_on_every_device_until_the_ban_is_lifted() {
     let made = gateway.say("PUT", &format!("{BANS}/ada"), body).await;
     assert_eq!(made.status, 201, "{}", made.text());
     assert_eq!(made.json()["until"], "2999-12-24T00:00:00Z");
-    assert_eq!(ada.closed().await.map(|(code, _)| code), Some(3003));
+    assert_eq!(ada.farewell().await, (3003, "banned".to_owned()));
     let refused = gateway.send(&Request::get("/c").host(HOST).bearer(&token("ada"))).await;
     assert_eq!((refused.status, refused.code()), (403, "banned".to_owned()));
     assert!(!refused.text().contains("4711"), "the visitor is not told why");
