@@ -150,7 +150,8 @@ async fn every_ban_that_was_acknowledged_survives_kill_9() {
         let killed = killed.clone();
         tokio::spawn(async move {
             let mut acknowledged = Vec::new();
-            for n in (worker..1000).step_by(8) {
+            // As many as it takes to be in the middle of it.
+            for n in (worker..100_000).step_by(8) {
                 let request = Request::new("PUT", &format!("{BANS}/u-{n}"))
                     .host("localhost")
                     .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"));
@@ -165,10 +166,9 @@ async fn every_ban_that_was_acknowledged_survives_kill_9() {
         })
     });
     let workers: Vec<_> = workers.collect();
-    // In the middle of it.
-    let commits = [("op", "write")];
+    let writes = [("op", "write")];
     let metric = "countersign_store_operation_duration_seconds_count";
-    gateway.metric_reaches(metric, &commits, 300.0).await;
+    gateway.metric_reaches(metric, &writes, 1000.0).await;
     killed.store(true, Ordering::Release);
     gateway.signal("KILL");
     gateway.ended(Duration::from_secs(5)).await;
@@ -176,8 +176,7 @@ async fn every_ban_that_was_acknowledged_survives_kill_9() {
     for worker in workers {
         acknowledged.extend(worker.await.unwrap());
     }
-    let count = acknowledged.len();
-    assert!((300..1000).contains(&count), "killed too late or too early: {count}");
+    assert!(acknowledged.len() >= 990, "{}", acknowledged.len());
     let again = setup(&echo, folder.path()).start().await;
     let listed = again.ask("GET", BANS).await.json();
     let listed: std::collections::HashSet<_> =
