@@ -2,38 +2,41 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Version};
 use pingora::http::RequestHeader;
-use serde::Serialize;
 
 use super::access::{Access, access, names_us};
+use super::act::Act;
 use super::ready::{Report, Status};
-use super::{AdminState, sites};
+use super::reply::{json, not_allowed, not_found, problem, reply};
+use super::{AdminState, bans, connections, logouts, sites, visitors};
 use crate::clock::UnixTime;
 use crate::plan::Admin;
-use crate::refusal::{Problem, REQUEST_ID, Reply};
+use crate::refusal::Reply;
 use crate::reload::ReloadError;
 use crate::telemetry::Trigger;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// What of a request is looked at.
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
-    method: &'a Method,
+    pub(super) method: &'a Method,
     path: &'a str,
     query: &'a str,
     host: Option<&'a [u8]>,
     /// HTTP/1.0 has no `Host`.
     host_needed: bool,
     authorization: Vec<&'a [u8]>,
+    /// Of no meaning but under `/v1`.
+    pub(super) body: &'a [u8],
+    /// Who asks: an address, or none on a Unix socket.
+    pub(super) peer: Option<String>,
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn of(head: &'a RequestHeader) -> Self {
+    pub(super) fn of(head: &'a RequestHeader, body: &'a [u8], peer: Option<String>) -> Self {
         let named = head.uri.authority().map(|authority| authority.as_str().as_bytes());
         let fields = |name| head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         Self {
@@ -43,6 +46,16 @@ impl<'a> Asked<'a> {
             host: named.or_else(|| fields(header::HOST).next()),
             host_needed: head.version >= Version::HTTP_11,
             authorization: fields(header::AUTHORIZATION).collect(),
+            body,
+            peer,
+        }
+    }
+
+    /// Answers what only reads.
+    fn get(&self, answer: impl FnOnce() -> Reply) -> Reply {
+        match *self.method {
+            Method::GET | Method::HEAD => answer(),
+            _ => not_allowed("GET, HEAD"),
         }
     }
 }
@@ -57,9 +70,9 @@ pub(super) async fn answer(state: &Arc<AdminState>, full: bool, asked: Asked<'_>
         return reply;
     }
     match (asked.path, &admin) {
-        ("/livez", _) => get(&asked, || json(200, &serde_json::json!({"status": "alive"}))),
-        ("/readyz", _) => get(&asked, || ready(state, asked.query)),
-        ("/metrics", _) => get(&asked, || metrics(state)),
+        ("/livez", _) => asked.get(|| json(200, &serde_json::json!({"status": "alive"}))),
+        ("/readyz", _) => asked.get(|| ready(state, asked.query)),
+        ("/metrics", _) => asked.get(|| metrics(state)),
         (path, Some(admin)) if path == "/v1" || path.starts_with("/v1/") => {
             match access(admin, &asked.authorization) {
                 Access::Granted => v1(state, &asked).await,
@@ -81,15 +94,34 @@ async fn v1(state: &Arc<AdminState>, asked: &Asked<'_>) -> Reply {
     match rest.split('/').collect::<Vec<_>>()[..] {
         ["reload"] if *asked.method == Method::POST => reload(state).await,
         ["reload"] => not_allowed("POST"),
-        ["sites"] => get(asked, || json(200, &sites::sites(&state.current.load().plan))),
-        ["sites", site, "keys"] => {
-            get(asked, || match sites::keys(&state.current.load(), site, UnixTime::now()) {
-                Some(keys) => json(200, &keys),
-                None => problem(404, "not_found", "Not found", "there is no site of this name"),
-            })
+        ["sites"] => asked.get(|| json(200, &sites::sites(&state.current.load().plan))),
+        ["sites", site, ref rest @ ..] if !rest.is_empty() => {
+            of_site(state, asked, site, rest).await
         }
         _ => not_found(),
     }
+}
+
+async fn of_site(state: &AdminState, asked: &Asked<'_>, site: &str, rest: &[&str]) -> Reply {
+    let generation = state.current.load();
+    let now = UnixTime::now();
+    let Some(site) = generation.plan.sites.iter().find(|found| *found.name == *site) else {
+        return problem(404, "not_found", "Not found", "there is no site of this name");
+    };
+    if rest == ["keys"] {
+        return asked.get(|| json(200, &sites::keys(&generation, site, now)));
+    }
+    let act = Act { store: &state.store, live: &state.live, site, asked, now };
+    let done = match rest {
+        ["bans"] => return asked.get(|| bans::list(&act)),
+        ["bans", id] => bans::one(&act, id).await,
+        ["logouts"] => logouts::add(&act).await,
+        ["visitors", id] => visitors::one(&act, id).await,
+        ["connections"] => connections::all(&act),
+        ["connections", number] => connections::one(&act, number),
+        _ => return not_found(),
+    };
+    done.unwrap_or_else(|refusal| refusal)
 }
 
 fn for_us(admin: &Admin, asked: &Asked<'_>) -> Result<(), Reply> {
@@ -112,7 +144,7 @@ fn for_us(admin: &Admin, asked: &Asked<'_>) -> Result<(), Reply> {
 }
 
 fn ready(state: &AdminState, query: &str) -> Reply {
-    let mut report = Report::of(&state.readiness, &state.current);
+    let mut report = Report::of(&state.readiness, &state.current, &state.store.state());
     let verbose = query.split('&').any(|pair| pair.split('=').next() == Some("verbose"));
     if !verbose {
         report.checks = None;
@@ -151,24 +183,6 @@ async fn reload(state: &Arc<AdminState>) -> Reply {
     }
 }
 
-fn get(asked: &Asked<'_>, answer: impl FnOnce() -> Reply) -> Reply {
-    match *asked.method {
-        Method::GET | Method::HEAD => answer(),
-        _ => not_allowed("GET, HEAD"),
-    }
-}
-
-fn not_allowed(allow: &'static str) -> Reply {
-    let mut reply =
-        problem(405, "method_not_allowed", "Method not allowed", "see the Allow header");
-    reply.headers.push((header::ALLOW, HeaderValue::from_static(allow)));
-    reply
-}
-
-fn not_found() -> Reply {
-    problem(404, "not_found", "Not found", "there is nothing at this path")
-}
-
 fn denied() -> Reply {
     let mut reply = problem(
         401,
@@ -181,35 +195,6 @@ fn denied() -> Reply {
     reply
 }
 
-pub(super) fn too_large(limit: usize) -> Reply {
-    let detail = format!("the body is larger than {limit} bytes");
-    problem(413, "body_too_large", "Body too large", &detail)
-}
-
-fn problem(status: u16, code: &str, title: &str, detail: &str) -> Reply {
-    Problem::new(status, code, title, detail, &request_id()).reply()
-}
-
-fn json(status: u16, value: &impl Serialize) -> Reply {
-    // Structs with text keys always serialise.
-    reply(status, JSON, serde_json::to_vec(value).unwrap_or_default())
-}
-
-fn reply(status: u16, content_type: HeaderValue, body: Vec<u8>) -> Reply {
-    let mut headers = vec![
-        (header::CONTENT_TYPE, content_type),
-        (header::CONTENT_LENGTH, HeaderValue::from(body.len())),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    let id = HeaderValue::from_str(&request_id()).ok();
-    headers.extend(id.map(|id| (REQUEST_ID, id)));
-    Reply { status, headers, body: Bytes::from(body) }
-}
-
-fn request_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use prometheus::Registry;
@@ -220,6 +205,7 @@ pub(crate) mod tests {
     use crate::gate::Mode;
     use crate::plan::{Address, Plan};
     use crate::reload::Current;
+    use crate::store::{Change, DigestKey, Keeper, Memory, Outage, State, Store};
     use crate::telemetry::fixture::{plan, route, site, user_hash};
     use crate::telemetry::{Decided, Decision, Metrics, Occurrence};
 
@@ -242,7 +228,53 @@ pub(crate) mod tests {
         readiness.set_bound(true);
         let current = Current::new(Box::new(loader), plan, metrics.clone());
         let store = Arc::new(crate::store::volatile::open().unwrap());
-        Arc::new(AdminState::new(current, metrics, readiness, store))
+        Arc::new(AdminState::new(current, metrics, readiness, store, crate::live::Registry::new()))
+    }
+
+    /// The same with that store.
+    pub(crate) fn state_with(store: Store) -> Arc<AdminState> {
+        let state = state();
+        let (current, metrics) = (state.current.clone(), state.metrics.clone());
+        let readiness = state.readiness.clone();
+        let live = crate::live::Registry::new();
+        Arc::new(AdminState::new(current, metrics, readiness, Arc::new(store), live))
+    }
+
+    /// A keeper that keeps nothing.
+    pub(crate) struct Away {
+        synced: bool,
+    }
+
+    impl Away {
+        pub(crate) fn store(synced: bool) -> Store {
+            let memory = Arc::new(Memory::new(&DigestKey::generate().unwrap()));
+            Store::new(memory, Box::new(Self { synced }))
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Keeper for Away {
+        async fn write(&self, _change: Change) -> Result<(), Outage> {
+            Err(Outage("the disk is full".into()))
+        }
+
+        fn note(&self, _change: Change) {}
+
+        fn state(&self) -> State {
+            State { kind: "embedded", up: false, synced: self.synced, detail: "full".into() }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_degrades_and_one_that_never_came_is_not_ready() {
+        for (synced, expected) in [(true, (200, "degraded")), (false, (503, "failed"))] {
+            let state = state_with(Away::store(synced));
+            let reply = Ask { target: "/readyz?verbose", ..Ask::default() }.of(&state).await;
+            let report = body(&reply);
+            assert_eq!((reply.status, report["status"].as_str().unwrap()), expected);
+            let check = json!({"ok": false, "detail": "embedded: full"});
+            assert_eq!(report["checks"]["store"], check);
+        }
     }
 
     /// A ready instance with two sites, `acme` and `uchat`.
@@ -258,12 +290,13 @@ pub(crate) mod tests {
         target: &'a str,
         host: &'a str,
         token: Option<&'a str>,
+        body: &'a str,
     }
 
     impl Default for Ask<'_> {
         fn default() -> Self {
             let (method, target, host) = ("GET", "/livez", "localhost:9090");
-            Self { full: true, method, target, host, token: None }
+            Self { full: true, method, target, host, token: None, body: "" }
         }
     }
 
@@ -275,15 +308,26 @@ pub(crate) mod tests {
             if let Some(token) = self.token {
                 head.insert_header(header::AUTHORIZATION, token).unwrap();
             }
-            answer(state, self.full, Asked::of(&head)).await
+            answer(state, self.full, Asked::of(&head, self.body.as_bytes(), None)).await
         }
     }
 
-    async fn admin(state: &Arc<AdminState>, method: &str, target: &str) -> Reply {
-        Ask { method, target, token: Some(TOKEN), ..Ask::default() }.of(state).await
+    /// A request with the token.
+    pub(crate) async fn admin(state: &Arc<AdminState>, method: &str, target: &str) -> Reply {
+        admin_says(state, method, target, "").await
     }
 
-    fn body(reply: &Reply) -> Value {
+    /// The same with a body.
+    pub(crate) async fn admin_says(
+        state: &Arc<AdminState>,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Reply {
+        Ask { method, target, token: Some(TOKEN), body, ..Ask::default() }.of(state).await
+    }
+
+    pub(crate) fn body(reply: &Reply) -> Value {
         serde_json::from_slice(&reply.body).unwrap()
     }
 

@@ -3,12 +3,19 @@
 //!
 //! Both are the same [`service`]; the health listener's has no `/v1` and does not look at
 //! `Host`, because kubelet and Prometheus call it by the pod's address. Only HTTP/1 is
-//! spoken, requests are bounded in time and size, and every answer is small.
+//! spoken, requests are bounded in time and size.
 
 mod access;
+mod act;
 mod answer;
+mod bans;
+mod connections;
+mod logouts;
 mod ready;
+mod reply;
 mod sites;
+mod times;
+mod visitors;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +28,7 @@ use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
 use self::answer::Asked;
+use crate::live::Registry;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
@@ -41,18 +49,20 @@ pub struct AdminState {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     store: Arc<Store>,
+    live: Arc<Registry>,
 }
 
 impl AdminState {
-    /// The plan in force, what `/metrics` shows, what `/readyz` depends on, and what is
-    /// remembered.
+    /// The plan in force, what `/metrics` shows, what `/readyz` depends on, what is
+    /// remembered, and who is connected.
     pub fn new(
         current: Arc<Current>,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
         store: Arc<Store>,
+        live: Arc<Registry>,
     ) -> Self {
-        Self { current, metrics, readiness, store }
+        Self { current, metrics, readiness, store, live }
     }
 
     /// What is remembered.
@@ -94,14 +104,15 @@ impl HttpServerApp for Service {
         let keep = reusable && !*shutdown.borrow();
         session.set_keepalive(keep.then_some(HEAD.as_secs()));
         let reply = match read_body(&mut session).await {
-            Body::Read => {
-                let asked = Asked::of(session.req_header());
+            Body::Read(body) => {
+                let peer = session.client_addr().map(ToString::to_string);
+                let asked = Asked::of(session.req_header(), &body, peer);
                 answer::answer(&self.state, self.full, asked).await
             }
             Body::TooLarge => {
                 // What is left of it must not be read as the next request.
                 session.set_keepalive(None);
-                answer::too_large(MAX_BODY)
+                reply::too_large(MAX_BODY)
             }
             Body::Gone => return None,
         };
@@ -113,12 +124,12 @@ impl HttpServerApp for Service {
 }
 
 enum Body {
-    Read,
+    Read(Vec<u8>),
     TooLarge,
     Gone,
 }
 
-/// No request here has a body with a meaning; it is read to find the next request.
+/// All of the body, for what it means and to find the next request.
 async fn read_body(session: &mut ServerSession) -> Body {
     let declared = session.get_header(http::header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -129,14 +140,14 @@ async fn read_body(session: &mut ServerSession) -> Body {
         if session.get_header(http::header::EXPECT).is_some() {
             session.write_continue_response().await.ok()?;
         }
-        let mut length = 0;
+        let mut body = Vec::new();
         while let Some(bytes) = session.read_request_body().await.ok()? {
-            length += bytes.len();
-            if length > MAX_BODY {
+            body.extend_from_slice(&bytes);
+            if body.len() > MAX_BODY {
                 return Some(Body::TooLarge);
             }
         }
-        Some(Body::Read)
+        Some(Body::Read(body))
     };
     timeout(BODY, all).await.ok().flatten().unwrap_or(Body::Gone)
 }

@@ -1,7 +1,7 @@
 //! `/readyz`: whether traffic should come here.
 //!
-//! `failed` (503) is only what another instance would do better: not listening yet, or
-//! shutting down. Trouble that every instance shares (a backend that is away, a
+//! `failed` (503) is only what another instance would do better: not listening yet, shutting
+//! down, or not knowing yet who is banned. Trouble that every instance shares (a backend that is away, a
 //! configuration that does not load) is `degraded` and still 200, lest all of them be
 //! taken out of service at once.
 
@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::reload::Current;
+use crate::store::State;
 
 /// What readiness depends on; set by whoever knows.
 #[derive(Debug, Default)]
@@ -69,7 +70,7 @@ pub(super) enum Status {
 }
 
 impl Report {
-    pub(super) fn of(readiness: &Readiness, current: &Current) -> Self {
+    pub(super) fn of(readiness: &Readiness, current: &Current, store: &State) -> Self {
         let bound = readiness.bound.load(Ordering::Acquire);
         let draining = readiness.draining.load(Ordering::Acquire);
         let mut checks = readiness.checks.lock().clone();
@@ -80,12 +81,14 @@ impl Report {
         let alive = current.alive_plans().to_string();
         checks.insert("plans_alive".into(), Check { ok: true, detail: alive });
         checks.insert("reload".into(), reload(current));
+        let detail = format!("{}: {}", store.kind, store.detail);
+        checks.insert("store".into(), Check { ok: store.up && store.synced, detail });
         let degraded = checks.values().any(|check| !check.ok);
         let said =
             |ok, yes: &str, no: &str| Check { ok, detail: if ok { yes } else { no }.to_owned() };
         checks.insert("listeners".into(), said(bound, "accepting", "not bound yet"));
         checks.insert("shutdown".into(), said(!draining, "not shutting down", "draining"));
-        let status = match (bound && !draining, degraded) {
+        let status = match (bound && !draining && store.synced, degraded) {
             (false, _) => Status::Failed,
             (true, true) => Status::Degraded,
             (true, false) => Status::Ready,

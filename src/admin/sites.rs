@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::times::rfc3339;
 use crate::clock::UnixTime;
 use crate::gate::Mode;
 use crate::plan::{Plan, Site};
@@ -59,9 +60,7 @@ pub(super) fn sites(plan: &Plan) -> Sites<'_> {
     Sites { generation: plan.generation, sites: sites.collect(), warnings: &plan.warnings }
 }
 
-/// None for a site that the plan does not have.
-pub(super) fn keys(generation: &Generation, site: &str, now: UnixTime) -> Option<Keys> {
-    let site = generation.plan.sites.iter().find(|found| *found.name == *site)?;
+pub(super) fn keys(generation: &Generation, site: &Site, now: UnixTime) -> Keys {
     let meters = generation.meters.sites.get(site.index);
     let now_there = site.keys();
     let keys = now_there.iter().map(|key| KeyView {
@@ -73,7 +72,7 @@ pub(super) fn keys(generation: &Generation, site: &str, now: UnixTime) -> Option
         loaded_at: rfc3339(site.fetched_at(key).unwrap_or(generation.loaded_at)),
         last_used: meters.and_then(|meters| meters.key_last_used(key.id())).and_then(rfc3339),
     });
-    Some(Keys { keys: keys.collect() })
+    Keys { keys: keys.collect() }
 }
 
 fn hosts(plan: &Plan, site: &Site) -> Vec<String> {
@@ -107,9 +106,4 @@ fn warnings(site: &Site) -> Vec<String> {
         Some(format!("mode `{}` of {place} gives no security: {forged}", mode.name()))
     });
     weak.collect()
-}
-
-fn rfc3339(time: UnixTime) -> Option<String> {
-    let secs = i64::try_from(time.as_secs()).ok()?;
-    Some(jiff::Timestamp::from_second(secs).ok()?.to_string())
 }

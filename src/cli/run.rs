@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::exit;
+use crate::config;
+use crate::server::{self, Start};
 use crate::telemetry::log::{self, LogOptions};
-use crate::{config, server};
 
 /// Arguments of `countersign run`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,10 @@ pub struct Args {
     /// The configuration; default `countersign.yaml`, then `/etc/countersign/countersign.yaml`.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Puts an embedded store that cannot be read aside and begins an empty one: bans, logouts
+    /// and sessions are then forgotten.
+    #[arg(long)]
+    pub accept_empty_store: bool,
     #[command(flatten)]
     log: LogOptions,
 }
@@ -38,7 +43,11 @@ pub fn main(args: &Args) -> u8 {
     };
     raise_file_limit();
     let loader = Box::new(move || config::load(&file).map_err(|problems| problems.to_string()));
-    match server::serve(plan, loader, guard.dropped_lines()) {
+    let start = Start {
+        dropped_log_lines: guard.dropped_lines(),
+        accept_empty_store: args.accept_empty_store,
+    };
+    match server::serve(plan, loader, start) {
         Ok(()) => exit::YES,
         Err(error) => {
             drop(guard);

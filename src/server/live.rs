@@ -24,9 +24,7 @@ pub async fn keep(current: Arc<Current>, live: Arc<Registry>, drain: Arc<Drain>)
 /// Has bans and logouts end what is open, whoever made them: the admin API, a widget,
 /// another replica.
 pub fn heed(memory: &Memory, live: Arc<Registry>) {
-    memory.listen(Box::new(move |change| {
-        act_on(change, &live, UnixTime::now());
-    }));
+    memory.listen(move |change| act_on(change, &live, UnixTime::now()));
 }
 
 fn act_on(change: &Change, live: &Registry, now: UnixTime) {

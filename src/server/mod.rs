@@ -40,6 +40,9 @@ pub enum StartError {
     /// A listener's address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// What is remembered cannot be read or kept.
+    #[error("cannot start: {0}")]
+    Store(#[from] store::OpenError),
     /// The runtime or the metrics could not be set up.
     #[error("cannot start: {0}")]
     Setup(String),
@@ -52,6 +55,14 @@ struct Sockets {
     health: Option<Bound>,
 }
 
+/// What is said at the start, beside the configuration.
+pub struct Start<F> {
+    /// Counts the log lines dropped since the start.
+    pub dropped_log_lines: F,
+    /// Whether a store that cannot be read is put aside and an empty one begun.
+    pub accept_empty_store: bool,
+}
+
 /// Serves a Plan until a signal ends it; `loader` reads the next one at each reload.
 ///
 /// # Errors
@@ -59,7 +70,7 @@ struct Sockets {
 pub fn serve(
     plan: Plan,
     loader: Loader,
-    dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
+    start: Start<impl Fn() -> u64 + Send + Sync + 'static>,
 ) -> Result<(), StartError> {
     let sockets = bind(&plan.process)?;
     let threads = plan.process.threads.unwrap_or_else(available_threads);
@@ -71,14 +82,15 @@ pub fn serve(
         .map_err(|error| StartError::Setup(error.to_string()))?;
     let metrics = Metrics::new(prometheus::Registry::new())
         .map_err(|error| StartError::Setup(error.to_string()))?;
-    metrics.follow_dropped_lines(dropped_log_lines);
+    metrics.follow_dropped_lines(start.dropped_log_lines);
     let settings = plan.drain;
-    let store = runtime
-        .block_on(store::open(&plan.process.store))
-        .map_err(|error| StartError::Setup(error.to_string()))?;
+    let accept_empty = start.accept_empty_store;
+    let opening = store::Opening { plan: &plan, metrics: &metrics, accept_empty };
+    let store = runtime.block_on(store::open(&opening))?;
     let current = Current::new(loader, plan, metrics.clone());
     let handle = runtime.handle().clone();
-    let clean = runtime.block_on(run(sockets, current, metrics, store, threads, handle));
+    let clean = runtime.block_on(run(sockets, current, metrics, store.clone(), threads, handle));
+    store.close();
     end(runtime, clean, settings.timeout);
     Ok(())
 }
@@ -107,17 +119,17 @@ async fn run(
     let mut signals = Signals::listen();
     let upstreams = Upstreams::new(runtime);
     upstreams.adopt(&current.load().plan);
-    store.memory().prepare(&current.load().plan);
     let drain = Drain::new();
     let readiness = Arc::new(Readiness::default());
+    let live = Registry::new();
+    live::heed(store.memory(), live.clone());
     let state = Arc::new(AdminState::new(
         current.clone(),
         metrics.clone(),
         readiness.clone(),
         store.clone(),
+        live.clone(),
     ));
-    let live = Registry::new();
-    live::heed(store.memory(), live.clone());
     let gate =
         Gate::new(current.clone(), upstreams.clone(), drain.clone(), store.clone(), live.clone());
     let front = Arc::new(Front { proxy: Proxy::application(gate.clone(), threads), gate });

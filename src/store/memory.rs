@@ -5,8 +5,8 @@
 //! must act on it hears of it there.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::change::{Ban, Binding, Change};
 use super::digest::{Digest, DigestKey, Purpose};
+use super::listeners::Listeners;
 use super::sessions::{Limits, Sessions};
 use super::shards::Shards;
 use crate::clock::UnixTime;
@@ -23,10 +24,9 @@ use crate::secret::Secret;
 /// Credentials of one identity that are known by their digests, for a logout.
 const SEEN: usize = 32;
 /// How long a logout is remembered: longer than any session or credential should live.
-const LOGOUTS_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+pub(super) const LOGOUTS_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 type Sites = HashMap<Arc<str>, Arc<SiteMemory>>;
-type Listener = Box<dyn Fn(&Change) + Send + Sync>;
 
 /// Everything that is remembered.
 pub struct Memory {
@@ -35,7 +35,9 @@ pub struct Memory {
     /// Held while a site is added.
     adding: Mutex<()>,
     current: AtomicBool,
-    listener: OnceLock<Listener>,
+    listeners: Listeners,
+    /// Told of what follows from a change, and must be kept like it.
+    followers: Listeners,
 }
 
 impl Memory {
@@ -46,7 +48,8 @@ impl Memory {
             sites: ArcSwap::default(),
             adding: Mutex::default(),
             current: AtomicBool::new(true),
-            listener: OnceLock::new(),
+            listeners: Listeners::default(),
+            followers: Listeners::default(),
         }
     }
 
@@ -68,7 +71,10 @@ impl Memory {
                 .session
                 .as_deref()
                 .map(|session| Limits { all: session.max, of_one: session.max_per_identity });
-            self.site_or_new(&site.name).sessions.limit(limits.unwrap_or_default());
+            let memory = self.site_or_new(&site.name);
+            memory.sessions.limit(limits.unwrap_or_default());
+            let hold = u64::try_from(site.remembers.logout_hold.as_millis()).unwrap_or(u64::MAX);
+            memory.logout_hold.store(hold, Ordering::Relaxed);
         }
     }
 
@@ -83,16 +89,36 @@ impl Memory {
         self.current.store(current, Ordering::Relaxed);
     }
 
-    /// Has every change told to whoever must act on it; the first listener stays.
-    pub fn listen(&self, listener: Listener) {
-        let _ = self.listener.set(listener);
+    /// Has every change told to whoever must act on it.
+    pub fn listen(&self, listener: impl Fn(&Change) + Send + Sync + 'static) {
+        self.listeners.add(listener);
+    }
+
+    /// Has those changes told that follow from another one in this process alone, so that
+    /// they are kept and reach the replicas: credentials that a logout holds.
+    pub(super) fn keep_what_follows(&self, keeper: impl Fn(&Change) + Send + Sync + 'static) {
+        self.followers.add(keeper);
     }
 
     /// Makes a change. The same one again, or an older one, changes nothing.
     pub fn apply(&self, change: &Change) {
-        self.site_or_new(change.site()).apply(change);
-        if let Some(listener) = self.listener.get() {
-            listener(change);
+        let site = self.site_or_new(change.site());
+        let following = site.apply(change);
+        self.listeners.tell(change);
+        for change in following {
+            site.apply(&change);
+            self.listeners.tell(&change);
+            self.followers.tell(&change);
+        }
+    }
+
+    /// What [`Memory::apply`] would have follow from a change.
+    pub(super) fn would_follow(&self, change: &Change) -> Vec<Change> {
+        match (change, self.site(change.site())) {
+            (Change::Logout { site: name, id, at }, Some(site)) if site.is_news(id, *at) => {
+                site.holds(name, &site.seen(id), *at)
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -133,6 +159,8 @@ pub struct SiteMemory {
     sessions: Sessions,
     held: Shards<Digest, UnixTime>,
     used: Shards<Digest, Used>,
+    /// For how many milliseconds a logout refuses the credentials that were seen.
+    logout_hold: AtomicU64,
 }
 
 /// What is remembered of an identity.
@@ -247,16 +275,29 @@ impl SiteMemory {
         (self.marks.len(), self.sessions.len())
     }
 
-    fn apply(&self, change: &Change) {
+    fn is_news(&self, id: &str, logout: UnixTime) -> bool {
+        self.mark(id, logout).logout < Some(logout)
+    }
+
+    /// Makes a change, and says which others follow from it.
+    fn apply(&self, change: &Change) -> Vec<Change> {
         match change {
             Change::Ban { id, ban, .. } => self.mark_of(id, |marks| {
                 marks.ended = marks.ended.max(Some(ban.since));
                 marks.ban = Some(ban.clone());
             }),
             Change::Unban { id, .. } => self.mark_of(id, |marks| marks.ban = None),
-            Change::Logout { id, at, .. } => self.mark_of(id, |marks| {
-                marks.logout = marks.logout.max(Some(*at));
-            }),
+            Change::Logout { site, id, at } => {
+                let mut seen = Vec::new();
+                self.mark_of(id, |marks| {
+                    // The same logout told again must not hold what was seen since.
+                    if marks.logout < Some(*at) {
+                        marks.logout = Some(*at);
+                        seen = std::mem::take(&mut marks.seen);
+                    }
+                });
+                return self.holds(site, &seen, *at);
+            }
             Change::Hold { credential, until, .. } => {
                 self.held.write(credential, |map| {
                     let held = map.entry(*credential).or_insert(*until);
@@ -276,6 +317,21 @@ impl SiteMemory {
                 self.marks.write(&**id, |map| map.get_mut(&**id).map(|marks| marks.seen.clear()));
             }
         }
+        Vec::new()
+    }
+
+    /// The holds of credentials that a logout at that moment cannot tell from fresh ones.
+    fn holds(&self, site: &Arc<str>, seen: &[Digest], at: UnixTime) -> Vec<Change> {
+        let hold = Duration::from_millis(self.logout_hold.load(Ordering::Relaxed));
+        if hold.is_zero() {
+            return Vec::new();
+        }
+        let until = at.after(hold);
+        let held = |credential: &Digest| {
+            let (site, credential) = (site.clone(), *credential);
+            Change::Hold { site, credential, until }
+        };
+        seen.iter().map(held).collect()
     }
 
     fn mark_of(&self, id: &str, change: impl FnOnce(&mut Marks)) {

@@ -11,20 +11,25 @@
 
 mod change;
 mod digest;
+mod embedded;
+mod listeners;
 mod memory;
 mod open;
 mod sessions;
 mod shards;
 pub mod volatile;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use async_trait::async_trait;
+
+use crate::telemetry::{Metrics, StoreOperation};
 
 pub use change::{Ban, Binding, Change};
 pub use digest::{Digest, DigestKey, Purpose};
 pub use memory::{Mark, Memory, SiteMemory};
-pub use open::{OpenError, open};
+pub use open::{OpenError, Opening, open};
 
 /// Makes changes last.
 #[async_trait]
@@ -52,6 +57,10 @@ pub trait Keeper: Send + Sync + 'static {
 
     /// How it is.
     fn state(&self) -> State;
+
+    /// Keeps what was noted so far and lets go of what is held open; waits for it. What
+    /// comes later is not kept.
+    fn close(&self) {}
 }
 
 /// How a store is.
@@ -75,13 +84,29 @@ pub struct Outage(pub String);
 /// What is remembered, and who makes it last.
 pub struct Store {
     memory: Arc<Memory>,
-    keeper: Box<dyn Keeper>,
+    keeper: Arc<dyn Keeper>,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 impl Store {
     /// A store out of its parts; `keeper` applies its changes to this `memory`.
     pub fn new(memory: Arc<Memory>, keeper: Box<dyn Keeper>) -> Self {
-        Self { memory, keeper }
+        let keeper: Arc<dyn Keeper> = keeper.into();
+        let following = Arc::downgrade(&keeper);
+        memory.keep_what_follows(move |change| {
+            if let Some(keeper) = following.upgrade() {
+                keeper.note(change.clone());
+            }
+        });
+        Self { memory, keeper, metrics: OnceLock::new() }
+    }
+
+    /// Has its state and its operations counted.
+    pub(crate) fn count_in(&self, metrics: &Arc<Metrics>) {
+        let asked = Arc::downgrade(&self.keeper);
+        metrics.follow_store(move || asked.upgrade().is_some_and(|keeper| keeper.state().up));
+        // The first metrics stay; nobody has others.
+        let _ = self.metrics.set(metrics.clone());
     }
 
     /// What requests read.
@@ -94,7 +119,10 @@ impl Store {
     /// # Errors
     /// It could not be made durable: nothing has changed.
     pub async fn write(&self, change: Change) -> Result<(), Outage> {
-        self.keeper.write(change).await
+        let begun = Instant::now();
+        let written = self.keeper.write(change).await;
+        self.took(StoreOperation::Write, begun);
+        written
     }
 
     /// Makes a change at once, and has it kept in the background.
@@ -105,7 +133,10 @@ impl Store {
 
     /// Looks for a session that memory does not know; says whether it does now.
     pub async fn find_session(&self, site: &Arc<str>, session: Digest) -> bool {
-        self.keeper.find_session(site, session).await
+        let begun = Instant::now();
+        let found = self.keeper.find_session(site, session).await;
+        self.took(StoreOperation::Find, begun);
+        found
     }
 
     /// Whether other replicas share it.
@@ -116,6 +147,17 @@ impl Store {
     /// How it is.
     pub fn state(&self) -> State {
         self.keeper.state()
+    }
+
+    /// Keeps what was noted so far, and waits for it: for the end of the process.
+    pub fn close(&self) {
+        self.keeper.close();
+    }
+
+    fn took(&self, operation: StoreOperation, begun: Instant) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.store_operated(operation, begun.elapsed());
+        }
     }
 }
 

@@ -2,25 +2,44 @@
 
 use std::sync::Arc;
 
-use super::{Store, volatile};
-use crate::plan::StoreSettings;
+use super::{Store, embedded, volatile};
+use crate::plan::{Plan, StoreSettings};
+use crate::telemetry::Metrics;
 
 /// Why a store cannot be opened: what happened, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct OpenError(pub String);
 
-/// Opens the store of a configuration.
+/// What a store is opened with.
+pub struct Opening<'a> {
+    /// Where it lies, and the limits of each site's memory.
+    pub plan: &'a Plan,
+    /// Where its operations are counted.
+    pub metrics: &'a Arc<Metrics>,
+    /// Whether a store that cannot be read is put aside and an empty one begun
+    /// (`--accept-empty-store`).
+    pub accept_empty: bool,
+}
+
+/// Opens the store of a configuration. What was kept is in memory when this returns.
 ///
 /// # Errors
 /// It cannot be opened; nothing that was kept has been touched.
-pub async fn open(settings: &StoreSettings) -> Result<Arc<Store>, OpenError> {
-    match settings {
-        StoreSettings::Memory => volatile::open()
-            .map(Arc::new)
-            .ok_or_else(|| OpenError("the system has no randomness to give".to_owned())),
-        StoreSettings::Embedded(_) | StoreSettings::Redis(_) => {
+pub async fn open(opening: &Opening<'_>) -> Result<Arc<Store>, OpenError> {
+    let store = match &opening.plan.process.store {
+        StoreSettings::Memory => volatile::open().ok_or_else(no_randomness),
+        StoreSettings::Embedded(folder) => embedded::open(folder, opening),
+        StoreSettings::Redis(_) => {
             Err(OpenError("this kind of store is not supported by this version".to_owned()))
         }
-    }
+    }?;
+    store.memory().prepare(opening.plan);
+    store.count_in(opening.metrics);
+    Ok(Arc::new(store))
+}
+
+/// The system cannot make a key.
+fn no_randomness() -> OpenError {
+    OpenError("the system has no randomness to give".to_owned())
 }

@@ -178,14 +178,62 @@ fn every_change_is_told_to_the_listener() {
     let store = volatile::open().unwrap();
     let heard = Arc::new(AtomicUsize::new(0));
     let listening = heard.clone();
-    store.memory().listen(Box::new(move |_| {
+    store.memory().listen(move |_| {
         listening.fetch_add(1, Ordering::Relaxed);
-    }));
+    });
     store.note(ban("ada", 1, None));
     let written = store.write(Change::Logout { site: site(), id: "ada".into(), at: at(2) });
     futures_util::future::FutureExt::now_or_never(written).unwrap().unwrap();
     assert_eq!(heard.load(Ordering::Relaxed), 2);
     assert!(store.memory().site("acme").unwrap().mark("ada", at(3)).banned);
+}
+
+/// A keeper that remembers what it was given to keep.
+struct Noting(Arc<parking_lot::Mutex<Vec<Change>>>);
+
+#[async_trait]
+impl Keeper for Noting {
+    async fn write(&self, _change: Change) -> Result<(), Outage> {
+        Err(Outage("not here".into()))
+    }
+
+    fn note(&self, change: Change) {
+        self.0.lock().push(change);
+    }
+
+    fn state(&self) -> State {
+        State { kind: "memory", up: true, synced: true, detail: String::new() }
+    }
+}
+
+#[test]
+fn a_logout_holds_what_was_seen_before_it_and_has_that_kept() {
+    let memory = Arc::new(memory());
+    let noted = Arc::new(parking_lot::Mutex::default());
+    let _store = Store::new(memory.clone(), Box::new(Noting(noted.clone())));
+    memory.prepare(&limited(10, 10));
+    let (before, after) = ["before", "after"].map(|v| memory.digest(Purpose::Credential, v)).into();
+    of(&memory).saw("ada", before);
+    let logout = |secs| Change::Logout { site: site(), id: "ada".into(), at: at(secs) };
+    assert_eq!(memory.would_follow(&logout(10)).len(), 1);
+    // It may come from another replica: whoever saw the credential holds it.
+    memory.apply(&logout(10));
+    assert!(of(&memory).is_held(&before, at(609)) && !of(&memory).is_held(&before, at(610)));
+    let hold = Change::Hold { site: site(), credential: before, until: at(610) };
+    assert_eq!(*noted.lock(), [hold]);
+    // The same one told again, as a snapshot does, does not concern what was seen since.
+    of(&memory).saw("ada", after);
+    memory.apply(&logout(10));
+    assert!(!of(&memory).is_held(&after, at(11)));
+    assert!(memory.would_follow(&logout(10)).is_empty());
+    let hashes = fixture::plan(vec![{
+        let mut site = fixture::site(0, "acme", crate::gate::Mode::Prefer);
+        site.remembers.logout_hold = Duration::ZERO;
+        site
+    }]);
+    memory.prepare(&hashes);
+    memory.apply(&logout(20));
+    assert!(!of(&memory).is_held(&after, at(21)));
 }
 
 #[test]

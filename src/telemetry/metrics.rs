@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
 use super::family::{Family, Shared};
-use super::outcomes::Waited;
+use super::outcomes::{StoreOperation, Waited};
 use crate::clock::UnixTime;
 use crate::dialect::keyring::KeyState;
 use crate::plan::Plan;
@@ -26,6 +27,8 @@ const REQUEST: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// Our own work takes microseconds.
 const OWN: &[f64] = &[5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2];
+/// A disk's flush, or a round trip to another machine.
+const STORE: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 const NONE: &[f64] = &[];
 
 macro_rules! metrics {
@@ -38,6 +41,7 @@ macro_rules! metrics {
             /// its site was removed must not bring the site's series back.
             pub(super) sites: RwLock<HashMap<Arc<str>, Arc<[Arc<str>]>>>,
             dropped_lines: RwLock<Option<Box<dyn Fn() -> u64 + Send + Sync>>>,
+            store_is_up: RwLock<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
             $(#[doc = $help] pub(super) $field: Arc<Family<$kind>>,)*
         }
 
@@ -60,6 +64,7 @@ macro_rules! metrics {
                     registry,
                     sites: RwLock::default(),
                     dropped_lines: RwLock::default(),
+                    store_is_up: RwLock::default(),
                     $($field,)*
                 }
                 .ready()
@@ -90,6 +95,8 @@ metrics! {
     generation IntGauge "config_generation" [] NONE "Which generation of the configuration is in force, counted from 1.",
     live IntGauge "live_connections" ["site"] NONE "Open WebSockets.",
     live_closed IntCounter "live_connections_closed_total" ["site", "reason"] NONE "WebSockets that ended, by who ended them; and streaming answers that Countersign cut.",
+    store_up IntGauge "store_up" [] NONE "Whether what is to be remembered can be kept.",
+    store_operation Histogram "store_operation_duration_seconds" ["op"] STORE "Time of the store's operations, failed ones included.",
     upstream_errors IntCounter "upstream_errors_total" ["site", "kind"] NONE "Failures to get an answer from the backend.",
     in_flight IntGauge "http_requests_in_flight" ["site"] NONE "Requests that are being answered.",
     connections IntGauge "connections" ["listener"] NONE "Open client connections.",
@@ -139,6 +146,10 @@ impl Metrics {
         let revision = env!("COUNTERSIGN_REVISION");
         self.build_info.with(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         self.lines_dropped.with(&[]);
+        self.store_up.with(&[]);
+        for operation in StoreOperation::ALL {
+            self.store_operation.with(&[operation.name()]);
+        }
         for result in Waited::ALL {
             self.network_waits.with(&[KEY_SETS, result.name()]);
         }
@@ -153,6 +164,16 @@ impl Metrics {
     /// Where `log_lines_dropped_total` comes from: a count since the start.
     pub fn follow_dropped_lines(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
         *self.dropped_lines.write() = Some(Box::new(count));
+    }
+
+    /// Where `store_up` comes from.
+    pub fn follow_store(&self, is_up: impl Fn() -> bool + Send + Sync + 'static) {
+        *self.store_is_up.write() = Some(Box::new(is_up));
+    }
+
+    /// Notes how long an operation of the store took.
+    pub fn store_operated(&self, operation: StoreOperation, took: Duration) {
+        self.store_operation.with(&[operation.name()]).observe(took.as_secs_f64());
     }
 
     /// The open connections of a listener: hold one guard for each.
@@ -197,6 +218,8 @@ impl Metrics {
             let counter = self.lines_dropped.with(&[]);
             counter.inc_by(count().saturating_sub(counter.get()));
         }
+        let is_up = self.store_is_up.read().as_ref().is_some_and(|is_up| is_up());
+        self.store_up.with(&[]).set(i64::from(is_up));
         for site in &plan.sites {
             for state in [KeyState::Active, KeyState::Scheduled, KeyState::Lapsed] {
                 let keys = site.keys();

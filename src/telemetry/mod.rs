@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use meters::{LiveGuard, Meters, SiteMeters};
 pub use metrics::{GaugeGuard, Listener, Metrics, Trigger};
-pub use outcomes::{CloseReason, Decided, Decision, UpstreamError, Waited};
+pub use outcomes::{CloseReason, Decided, Decision, StoreOperation, UpstreamError, Waited};
 
 use crate::dialect::Reason;
 use crate::plan::AccessLog;

@@ -54,6 +54,22 @@ words! {
 }
 
 words! {
+    /// What was done with the store.
+    StoreOperation {
+        /// All that was kept was read, at the start or after an outage.
+        Load "load",
+        /// A change was made durable, for somebody who waited.
+        Write "write",
+        /// Changes were kept, those of the background among them.
+        Commit "commit",
+        /// What is over was removed.
+        Sweep "sweep",
+        /// A session was looked for that another replica may have bound.
+        Find "find",
+    }
+}
+
+words! {
     /// Who ended a WebSocket, or cut an answer that streamed.
     CloseReason {
         /// The client.

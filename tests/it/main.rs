@@ -28,6 +28,7 @@ mod front;
 mod http2;
 mod idle;
 mod init;
+mod kept;
 mod key_sets;
 mod limits;
 mod live;
@@ -42,6 +43,7 @@ mod secrecy;
 mod semantics;
 mod severing;
 mod signers;
+
 mod spoofing;
 mod subprotocols;
 mod support;

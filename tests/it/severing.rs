@@ -163,8 +163,8 @@ impl Gateway {
         let plan = config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
         let metrics = Metrics::new(prometheus::Registry::new()).expect("metrics");
         let loader = Box::new(|| Err("it is not reloaded".to_owned()));
-        let store = store::open(&plan.process.store).await.expect("memory");
-        store.memory().prepare(&plan);
+        let opening = store::Opening { plan: &plan, metrics: &metrics, accept_empty: false };
+        let store = store::open(&opening).await.expect("memory");
         let current = Current::new(loader, plan, metrics.clone());
         let upstreams = Upstreams::new(tokio::runtime::Handle::current());
         let cutters = Cutters::default();

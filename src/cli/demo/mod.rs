@@ -27,7 +27,7 @@ use self::gateway::{Addresses, Gateway, Trouble};
 use self::website::Website;
 use super::exit;
 use crate::config;
-use crate::server::{self, StartError};
+use crate::server::{self, Start, StartError};
 use crate::telemetry::log::{self, LogOptions};
 
 /// Arguments of `countersign demo`.
@@ -114,7 +114,8 @@ fn demonstrate(dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static) -> R
         .build()?;
     start(&runtime, &gateway, sockets);
     let loader = Box::new(move || config::load(&file).map_err(|problems| problems.to_string()));
-    let served = server::serve(plan, loader, dropped_log_lines);
+    let serving = Start { dropped_log_lines, accept_empty_store: false };
+    let served = server::serve(plan, loader, serving);
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(served?)
 }

@@ -23,6 +23,7 @@ pub struct Setup {
     files: Vec<(String, Vec<u8>)>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    before: &'static str,
 }
 
 /// A running gateway.
@@ -46,7 +47,14 @@ impl Setup {
             files: Vec::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            before: "",
         }
+    }
+
+    /// What a shell does before it becomes the gateway, which inherits it.
+    pub fn before(mut self, command: &'static str) -> Self {
+        self.before = command;
+        self
     }
 
     /// A further top-level line of the configuration.
@@ -104,7 +112,9 @@ impl Setup {
         }
         let config = folder.path().join("countersign.yaml");
         write_atomically(&config, self.config(address, admin).as_bytes());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.before)])
+            .arg(env!("CARGO_BIN_EXE_countersign"))
             .args(["run", "--log-format", "json", "--config"])
             .arg(&config)
             .args(&self.arguments)
@@ -176,6 +186,22 @@ impl Gateway {
             .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
             .send(self.admin)
             .await
+    }
+
+    /// The same with a body.
+    pub async fn say(&self, method: &str, path: &str, body: &str) -> Response {
+        Request::new(method, path)
+            .host("localhost")
+            .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
+            .header("Content-Type", "application/json")
+            .body(body)
+            .send(self.admin)
+            .await
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// `/metrics`, parsed.

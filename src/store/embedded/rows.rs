@@ -1,0 +1,164 @@
+//! How what is remembered lies in the file: a row for each thing, the JSON of the
+//! [`Change`] that would bring it about, under its site and its identity or digest.
+//!
+//! A change is merged into the row that is there, as memory merges it, so the file grows
+//! with what is remembered and not with what happens.
+
+use std::sync::Arc;
+
+use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+
+use super::super::change::{Ban, Change};
+use super::super::memory::{LOGOUTS_KEPT, Memory};
+use super::trouble::Trouble;
+use crate::clock::UnixTime;
+
+type Table = TableDefinition<'static, (&'static str, &'static str), &'static [u8]>;
+
+const BANS: Table = TableDefinition::new("bans");
+const LOGOUTS: Table = TableDefinition::new("logouts");
+const HOLDS: Table = TableDefinition::new("holds");
+const USES: Table = TableDefinition::new("uses");
+const SESSIONS: Table = TableDefinition::new("sessions");
+const ALL: [Table; 5] = [BANS, LOGOUTS, HOLDS, USES, SESSIONS];
+
+/// Hands over every row.
+pub fn each(file: &ReadTransaction, mut tell: impl FnMut(Change)) -> Result<(), Trouble> {
+    for table in ALL {
+        let rows = match file.open_table(table) {
+            Ok(rows) => rows,
+            Err(TableError::TableDoesNotExist(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        for row in rows.iter()? {
+            tell(read(row?.1.value())?);
+        }
+    }
+    Ok(())
+}
+
+/// Merges a change into the file.
+pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
+    let (table, key) = match change {
+        Change::Forget { site, id, at } => return forget(file, site, id, *at),
+        Change::Ban { id, .. } | Change::Unban { id, .. } => (BANS, id.to_string()),
+        Change::Logout { id, .. } => (LOGOUTS, id.to_string()),
+        Change::Hold { credential, .. } => (HOLDS, String::from(*credential)),
+        Change::Use { credential, .. } => (USES, String::from(*credential)),
+        Change::Bind { session, .. } | Change::End { session, .. } => {
+            (SESSIONS, String::from(*session))
+        }
+    };
+    let key = (&**change.site(), key.as_str());
+    let mut table = file.open_table(table)?;
+    let before = table.get(key)?.map(|row| read(row.value())).transpose()?;
+    let Some(after) = merged(before.as_ref(), change) else { return Ok(()) };
+    table.insert(key, &*written(&after)?)?;
+    Ok(())
+}
+
+/// Makes the file what memory is.
+pub fn replace(file: &WriteTransaction, memory: &Memory) -> Result<(), Trouble> {
+    for table in ALL {
+        file.delete_table(table)?;
+    }
+    // Told first and written then: no lock of memory is held while the disk is slow.
+    let mut changes = Vec::new();
+    memory.each_change(|change| changes.push(change));
+    changes.iter().try_for_each(|change| put(file, change))
+}
+
+/// Removes what has come to its end.
+pub fn sweep(file: &WriteTransaction, memory: &Memory, now: UnixTime) -> Result<(), Trouble> {
+    for table in ALL {
+        let mut unreadable = None;
+        let mut rows = file.open_table(table)?;
+        rows.retain(|_, row| match read(row) {
+            Ok(change) => lasts(&change, memory, now),
+            Err(trouble) => {
+                unreadable = Some(trouble);
+                true
+            }
+        })?;
+        if let Some(trouble) = unreadable {
+            return Err(trouble);
+        }
+    }
+    Ok(())
+}
+
+/// The row that a change leaves, if that differs from the one that was there.
+fn merged(before: Option<&Change>, change: &Change) -> Option<Change> {
+    match (before, change) {
+        // Whoever was banned stays known for a while: what was bound before is over.
+        (Some(Change::Ban { ban, .. }), Change::Unban { site, id, .. }) => {
+            let ban = Ban { reason: None, since: ban.since, until: Some(ban.since) };
+            Some(Change::Ban { site: site.clone(), id: id.clone(), ban })
+        }
+        (_, Change::Unban { .. }) => None,
+        (Some(Change::Logout { at: before, .. }), Change::Logout { at, .. }) if before >= at => {
+            None
+        }
+        (Some(Change::Hold { until: before, .. }), Change::Hold { until, .. })
+            if before >= until =>
+        {
+            None
+        }
+        (Some(Change::Use { at: before, .. }), Change::Use { at, .. }) if before <= at => None,
+        (Some(Change::Bind { binding: before, .. }), Change::Bind { binding, .. })
+            if before.bound.max(before.ended.unwrap_or_default()) > binding.bound =>
+        {
+            None
+        }
+        (Some(Change::Bind { site, session, binding }), Change::End { at, .. })
+            if binding.bound <= *at =>
+        {
+            let binding = Arc::new(binding.ended(*at));
+            Some(Change::Bind { site: site.clone(), session: *session, binding })
+        }
+        (_, Change::End { .. }) => None,
+        _ => Some(change.clone()),
+    }
+}
+
+fn lasts(change: &Change, memory: &Memory, now: UnixTime) -> bool {
+    let of_site = || memory.site(change.site());
+    match change {
+        Change::Ban { ban, .. } => ban.holds(now) || now.since(ban.since) < LOGOUTS_KEPT,
+        Change::Logout { at, .. } => now.since(*at) < LOGOUTS_KEPT,
+        Change::Hold { until, .. } | Change::Use { until, .. } => now < *until,
+        // Memory knows which of them had to go to make room.
+        Change::Bind { session, .. } => {
+            of_site().is_some_and(|site| site.session(session).is_some())
+        }
+        Change::Unban { .. } | Change::End { .. } | Change::Forget { .. } => false,
+    }
+}
+
+fn forget(file: &WriteTransaction, site: &str, id: &str, at: UnixTime) -> Result<(), Trouble> {
+    let mut unreadable = None;
+    let mut sessions = file.open_table(SESSIONS)?;
+    sessions.retain_in::<(&str, &str), _>(
+        (site, "")..=(site, LAST_DIGEST),
+        |_, row| match read(row) {
+            Ok(Change::Bind { binding, .. }) => &**binding.id() != id || binding.bound > at,
+            Ok(_) => true,
+            Err(trouble) => {
+                unreadable = Some(trouble);
+                true
+            }
+        },
+    )?;
+    unreadable.map_or(Ok(()), Err)
+}
+
+/// Later than any digest, which is hexadecimal.
+const LAST_DIGEST: &str = "g";
+
+fn read(row: &[u8]) -> Result<Change, Trouble> {
+    serde_json::from_slice(row).map_err(|error| Trouble::damaged(format!("a row of it: {error}")))
+}
+
+fn written(change: &Change) -> Result<Vec<u8>, Trouble> {
+    serde_json::to_vec(change).map_err(|error| Trouble::Unreachable(error.to_string()))
+}

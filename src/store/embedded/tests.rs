@@ -1,0 +1,291 @@
+//! Restarts, damage, and what the file holds.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::ReadableDatabase;
+
+use super::file::Folder;
+use super::*;
+use crate::dialect::founding::jwt;
+use crate::gate::Mode;
+use crate::identity::{Identity, Proven};
+use crate::plan::Plan;
+use crate::store::{Ban, Binding, Change, Digest, Purpose};
+use crate::telemetry::{Metrics, fixture};
+
+fn at(secs: u64) -> UnixTime {
+    UnixTime::from_secs(secs)
+}
+
+fn plan() -> Plan {
+    fixture::plan(vec![fixture::site(0, "acme", Mode::Prefer)])
+}
+
+fn attempt(folder: &Path, accept_empty: bool) -> Result<Store, OpenError> {
+    let metrics = Metrics::new(prometheus::Registry::new()).unwrap();
+    open(folder, &Opening { plan: &plan(), metrics: &metrics, accept_empty })
+}
+
+fn opened(folder: &Path) -> Store {
+    attempt(folder, false).unwrap()
+}
+
+fn refused(folder: &Path) -> String {
+    attempt(folder, false).err().expect("it cannot be opened").0
+}
+
+fn file(folder: &Path) -> PathBuf {
+    folder.join("countersign.redb")
+}
+
+fn ban(id: &str, since: u64, until: Option<u64>) -> Change {
+    let ban = Ban { reason: Some("spam".into()), since: at(since), until: until.map(at) };
+    Change::Ban { site: "acme".into(), id: id.into(), ban }
+}
+
+fn bind(session: Digest, id: &str, bound: u64) -> Change {
+    let identity = Identity::attest(Proven { id: Some(id.into()), ..Proven::default() });
+    let binding = Binding::of(&identity, &jwt(), at(bound), at(bound + 100)).unwrap();
+    Change::Bind { site: "acme".into(), session, binding: Arc::new(binding) }
+}
+
+fn remembered(store: &Store) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    store.memory().each_change(|change| {
+        all.insert(serde_json::to_string(&change).unwrap());
+    });
+    all
+}
+
+/// One of each, so that every table has a row.
+fn changes(store: &Store) -> Vec<Change> {
+    let site = || Arc::<str>::from("acme");
+    let digest = |value| store.memory().digest(Purpose::Session, value);
+    let id = || Arc::<str>::from("ada");
+    vec![
+        ban("bob", 10, Some(5_000_000_000)),
+        ban("carl", 11, None),
+        Change::Unban { site: site(), id: "carl".into(), at: at(12) },
+        Change::Logout { site: site(), id: id(), at: at(13) },
+        Change::Hold { site: site(), credential: digest("held"), until: at(100) },
+        Change::Use { site: site(), credential: digest("used"), at: at(1), until: at(100) },
+        bind(digest("one"), "ada", 20),
+        bind(digest("two"), "ada", 21),
+        Change::End { site: site(), session: digest("two"), at: at(22) },
+        bind(digest("three"), "dora", 20),
+        Change::Forget { site: site(), id: "dora".into(), at: at(30) },
+    ]
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart_and_so_is_what_was_noted() {
+    for in_the_background in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(folder.path());
+        for change in changes(&store) {
+            match in_the_background {
+                true => store.note(change),
+                false => store.write(change).await.unwrap(),
+            }
+        }
+        let before = remembered(&store);
+        let digest = store.memory().digest(Purpose::Session, "one");
+        store.close();
+        drop(store);
+        let store = opened(folder.path());
+        assert_eq!(remembered(&store), before);
+        assert_eq!(before.len(), 7, "{before:?}");
+        assert_eq!(store.memory().digest(Purpose::Session, "one"), digest, "one key for ever");
+        let mark = store.memory().site("acme").unwrap().mark("bob", at(20));
+        assert!(mark.banned);
+    }
+}
+
+#[tokio::test]
+async fn a_write_is_in_the_file_before_it_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let writes: Vec<_> = (0..50).map(|n| store.write(ban(&n.to_string(), 10, None))).collect();
+    for written in futures_util::future::join_all(writes).await {
+        written.unwrap();
+    }
+    // As it lies there, without anything having been closed.
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(file(folder.path()), file(copy.path())).unwrap();
+    assert_eq!(remembered(&opened(copy.path())).len(), 50);
+}
+
+#[test]
+fn a_second_process_in_the_folder_is_told_of_redis() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let why = refused(folder.path());
+    assert!(why.contains("in use by another process") && why.contains("redis"), "{why}");
+    assert!(why.contains(folder.path().to_str().unwrap()), "{why}");
+    store.close();
+    drop(store);
+    opened(folder.path());
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_left_alone_unless_an_empty_one_is_accepted() {
+    let whole = tempfile::tempdir().unwrap();
+    let store = opened(whole.path());
+    store.write(ban("ada", 10, None)).await.unwrap();
+    store.close();
+    drop(store);
+    let whole = fs::read(file(whole.path())).unwrap();
+    let garbage = b"version: 1\nthis is no store\n".repeat(1000);
+    for (bad, why) in [
+        (whole[..whole.len() / 2].to_vec(), "cannot be read"),
+        (whole[..100].to_vec(), "cannot be read"),
+        (Vec::new(), "cannot be read"),
+        (garbage, "cannot be read"),
+        (of_version(b"2"), "version \"2\""),
+        (foreign(), "not a store of Countersign's"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(file(folder.path()), &bad).unwrap();
+        let told = refused(folder.path());
+        for part in [why, file(folder.path()).to_str().unwrap(), "--accept-empty-store"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(fs::read(file(folder.path())).unwrap() == bad, "{told}");
+        let store = attempt(folder.path(), true).unwrap();
+        assert!(remembered(&store).is_empty());
+        store.write(ban("bob", 10, None)).await.unwrap();
+        store.close();
+        drop(store);
+        let aside = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let aside = aside.into_iter().find(|path| path.to_str().unwrap().contains(".damaged-"));
+        assert!(fs::read(aside.expect("it is kept aside")).unwrap() == bad, "{told}");
+        // And whoever accepts an empty store keeps one that is whole.
+        assert_eq!(remembered(&attempt(folder.path(), true).unwrap()).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_found_or_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    for change in changes(&store) {
+        store.write(change).await.unwrap();
+    }
+    let before = remembered(&store);
+    store.close();
+    drop(store);
+    let whole = fs::read(file(folder.path())).unwrap();
+    let used: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] != 0).step_by(211).collect();
+    let mut found = 0;
+    for at in used {
+        let mut bad = whole.clone();
+        bad[at] ^= 0x10;
+        fs::write(file(folder.path()), &bad).unwrap();
+        match attempt(folder.path(), false) {
+            Err(_) => found += 1,
+            Ok(store) => assert_eq!(remembered(&store), before, "byte {at}"),
+        }
+    }
+    assert!(found > 2, "{found}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let occupied = folder.path().join("occupied");
+    fs::write(&occupied, "a file").unwrap();
+    for path in [occupied.clone(), occupied.join("deeper")] {
+        let why = refused(&path);
+        assert!(why.contains(path.to_str().unwrap()), "{why}");
+        assert!(why.contains("store.embedded.path"), "{why}");
+    }
+    fs::create_dir(file(folder.path())).unwrap();
+    let why = refused(folder.path());
+    assert!(why.contains("cannot be opened") && why.contains("store.embedded.path"), "{why}");
+    assert!(!why.contains("--accept-empty-store"), "{why}");
+}
+
+#[test]
+fn the_folder_and_the_file_are_for_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("a/b");
+    opened(&inner);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&inner), mode(&file(&inner))), (0o700, 0o600));
+}
+
+#[tokio::test]
+async fn what_has_come_to_its_end_is_swept_out_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    for change in changes(&store) {
+        store.write(change).await.unwrap();
+    }
+    store.close();
+    let memory = store.memory().clone();
+    drop(store);
+    let folder = Folder::take(folder.path()).unwrap();
+    let swept = |now: u64| {
+        memory.purge(at(now));
+        let database = folder.reopen().unwrap();
+        let writing = database.begin_write().unwrap();
+        rows::sweep(&writing, &memory, at(now)).unwrap();
+        writing.commit().unwrap();
+        let mut left = Vec::new();
+        rows::each(&database.begin_read().unwrap(), |change| left.push(change)).unwrap();
+        left.len()
+    };
+    assert_eq!(swept(50), 7);
+    // Hold and use are over, then the sessions, in the end all but the ban of Bob.
+    assert_eq!(swept(110), 5);
+    assert_eq!(swept(130), 3);
+    assert_eq!(swept(13 + 400 * 24 * 60 * 60), 1);
+}
+
+#[tokio::test]
+async fn after_an_outage_the_file_becomes_what_memory_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    store.write(ban("only-in-the-file", 10, None)).await.unwrap();
+    store.close();
+    drop(store);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let store = opened(elsewhere.path());
+    changes(&store).into_iter().for_each(|change| store.note(change));
+    let folder = Folder::take(folder.path()).unwrap();
+    let database = folder.reopen().unwrap();
+    let writing = database.begin_write().unwrap();
+    rows::replace(&writing, store.memory()).unwrap();
+    writing.commit().unwrap();
+    let mut kept = BTreeSet::new();
+    let reading = database.begin_read().unwrap();
+    rows::each(&reading, |change| {
+        kept.insert(serde_json::to_string(&change).unwrap());
+    })
+    .unwrap();
+    assert_eq!(kept, remembered(&store));
+}
+
+/// The bytes of a store of another version.
+fn of_version(version: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    opened(folder.path()).close();
+    let database = redb::Database::open(file(folder.path())).unwrap();
+    let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+    let writing = database.begin_write().unwrap();
+    writing.open_table(meta).unwrap().insert("version", version).unwrap();
+    writing.commit().unwrap();
+    drop(database);
+    fs::read(file(folder.path())).unwrap()
+}
+
+/// The bytes of somebody else's redb file.
+fn foreign() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    drop(redb::Database::create(file(folder.path())).unwrap());
+    fs::read(file(folder.path())).unwrap()
+}

@@ -1,0 +1,255 @@
+//! What an operator changes through the admin API, and what is left of it after a crash.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::cases::dialect;
+use crate::support::echo::Echo;
+use crate::support::gateway::{ADMIN_TOKEN, Gateway, Setup};
+use crate::support::raw::{Connection, Request};
+use crate::support::sign;
+use crate::support::websocket::{Socket, handshake};
+
+const HOST: &str = "chat.test";
+const BANS: &str = "/v1/sites/chat/bans";
+
+/// A site of tokens and one of hashes, remembered in that folder.
+fn setup(echo: &Echo, folder: &Path) -> Setup {
+    let upstream = format!("http://{}", echo.address);
+    let mut sites = dialect("jwt").site("chat", HOST, &upstream, "prefer");
+    sites += &dialect("user-hash").site("hashes", "hashes.test", &upstream, "prefer");
+    let store = format!("store: {{ embedded: {{ path: {} }} }}", folder.display());
+    Setup::new(sites).top(&store)
+}
+
+fn token(id: &str) -> String {
+    let jwt = dialect("jwt");
+    jwt.proof(jwt.secret, id, 5)
+}
+
+/// The status of a request that proves to be somebody.
+async fn status(gateway: &Gateway, token: &str) -> u16 {
+    gateway.send(&Request::get("/c").host(HOST).bearer(token)).await.status
+}
+
+async fn ban(gateway: &Gateway, id: &str) -> u16 {
+    gateway.ask("PUT", &format!("{BANS}/{id}")).await.status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_banned_is_out_on_every_device_until_the_ban_is_lifted() {
+    let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
+    let gateway = setup(&echo, folder.path()).start().await;
+    let open = async |id: &str| {
+        let upgrade = handshake("/ws", HOST).bearer(&token(id));
+        Socket::open(gateway.address, &upgrade).await.expect("an upgrade")
+    };
+    let (mut ada, _bob) = (open("ada").await, open("bob").await);
+    let body = r#"{"reason": "ticket 4711", "until": "2999-12-24T00:00:00Z"}"#;
+    let made = gateway.say("PUT", &format!("{BANS}/ada"), body).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(made.json()["until"], "2999-12-24T00:00:00Z");
+    assert_eq!(ada.farewell().await, (3003, "banned".to_owned()));
+    let refused = gateway.send(&Request::get("/c").host(HOST).bearer(&token("ada"))).await;
+    assert_eq!((refused.status, refused.code()), (403, "banned".to_owned()));
+    assert!(!refused.text().contains("4711"), "the visitor is not told why");
+    assert_eq!(status(&gateway, &token("bob")).await, 200);
+    let connections = gateway.ask("GET", "/v1/sites/chat/connections").await.json();
+    let [left] = connections["connections"].as_array().unwrap().as_slice() else {
+        panic!("{connections}");
+    };
+    assert_eq!(left["id"], "bob");
+    let listed = gateway.ask("GET", BANS).await.json();
+    assert_eq!(listed["bans"][0], made.json());
+    assert_eq!(gateway.ask("DELETE", &format!("{BANS}/ada")).await.status, 204);
+    assert_eq!(status(&gateway, &token("ada")).await, 200);
+    let audit = gateway.log_line("\"action\":\"ban\"").await;
+    let audit: Value = serde_json::from_str(&audit).unwrap();
+    for (field, value) in
+        [("target", "audit"), ("by", "admin"), ("identity", "ada"), ("why", "ticket 4711")]
+    {
+        assert_eq!(audit[field], value, "{field}");
+    }
+    assert!(audit["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{audit}");
+    gateway.log_line("\"action\":\"unban\"").await;
+    assert!(!gateway.log().contains(ADMIN_TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_takes_back_what_was_issued_before_it() {
+    let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
+    let gateway = setup(&echo, folder.path()).start().await;
+    let old = token("ada");
+    // A token that does not say when it was issued, and one such that nobody has seen yet.
+    let undated = |n: u32| {
+        let claims = json!({"sub": "ada", "exp": sign::now() + 300, "n": n});
+        sign::token(dialect("jwt").secret, &claims)
+    };
+    let (seen, unseen) = (undated(1), undated(2));
+    for token in [&old, &seen] {
+        assert_eq!(status(&gateway, token).await, 200);
+    }
+    let answer = gateway.say("POST", "/v1/sites/chat/logouts", r#"{"id": "ada"}"#).await;
+    assert_eq!(answer.status, 200);
+    let told = answer.json();
+    assert_eq!(told["revoked"], "before");
+    assert!(told["time"].as_u64().unwrap() >= sign::now() - 5, "{told}");
+    for token in [&old, &seen] {
+        let request = Request::get("/c").host(HOST).bearer(token);
+        assert_eq!(gateway.send(&request).await.code(), "revoked");
+    }
+    assert_eq!(status(&gateway, &unseen).await, 200);
+    let hashes = gateway.say("POST", "/v1/sites/hashes/logouts", r#"{"id": "ada"}"#).await;
+    assert_eq!(hashes.json(), json!({"revoked": "sessions"}));
+    let visitor = gateway.ask("GET", "/v1/sites/chat/visitors/ada").await.json();
+    assert_eq!(visitor["logged_out"], told["time"]);
+    assert_eq!(gateway.ask("DELETE", "/v1/sites/chat/visitors/ada").await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_makes_no_sense_bans_nobody() {
+    let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
+    let gateway = setup(&echo, folder.path()).start().await;
+    for (path, body) in [
+        ("bans/ada", r#"{"until": "2020-01-01T00:00:00Z"}"#),
+        ("bans/ada", r#"{"until": "soon"}"#),
+        ("bans/ada", r#"{"for": "ever"}"#),
+        ("bans/ada", "{"),
+        ("bans/%zz", "{}"),
+        ("bans/%00", "{}"),
+    ] {
+        let answer = gateway.say("PUT", &format!("/v1/sites/chat/{path}"), body).await;
+        assert_eq!((answer.status, answer.code()), (400, "bad_request".to_owned()), "{body}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    }
+    assert_eq!(gateway.ask("GET", BANS).await.json(), json!({"bans": []}));
+    // The connection is in step after a 204 and a body.
+    let mut connection = Connection::open(gateway.admin).await;
+    for (method, status) in [("PUT", 201), ("DELETE", 204), ("DELETE", 404)] {
+        let request = Request::new(method, &format!("{BANS}/J%C3%BCrgen%2F1"))
+            .host("localhost")
+            .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"))
+            .body(if method == "PUT" { "{}" } else { "" });
+        let answer = connection.exchange(&request).await.unwrap();
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_ban_that_was_acknowledged_survives_kill_9() {
+    let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
+    let mut gateway = setup(&echo, folder.path()).start().await;
+    let killed = Arc::new(AtomicBool::new(false));
+    let admin = gateway.admin;
+    let workers = (0..8).map(|worker| {
+        let killed = killed.clone();
+        tokio::spawn(async move {
+            let mut acknowledged = Vec::new();
+            // As many as it takes to be in the middle of it.
+            for n in (worker..100_000).step_by(8) {
+                let request = Request::new("PUT", &format!("{BANS}/u-{n}"))
+                    .host("localhost")
+                    .header("Authorization", &format!("Bearer {ADMIN_TOKEN}"));
+                match request.try_send(admin).await {
+                    Ok(answer) if answer.status == 201 => acknowledged.push(format!("u-{n}")),
+                    Ok(answer) => panic!("{}: {}", answer.status, answer.text()),
+                    Err(_) if killed.load(Ordering::Acquire) => break,
+                    Err(error) => panic!("before the end: {error}"),
+                }
+            }
+            acknowledged
+        })
+    });
+    let workers: Vec<_> = workers.collect();
+    let writes = [("op", "write")];
+    let metric = "countersign_store_operation_duration_seconds_count";
+    gateway.metric_reaches(metric, &writes, 1000.0).await;
+    killed.store(true, Ordering::Release);
+    gateway.signal("KILL");
+    gateway.ended(Duration::from_secs(5)).await;
+    let mut acknowledged = Vec::new();
+    for worker in workers {
+        acknowledged.extend(worker.await.unwrap());
+    }
+    assert!(acknowledged.len() >= 990, "{}", acknowledged.len());
+    let again = setup(&echo, folder.path()).start().await;
+    let listed = again.ask("GET", BANS).await.json();
+    let listed: std::collections::HashSet<_> =
+        listed["bans"].as_array().unwrap().iter().map(|ban| ban["id"].as_str().unwrap()).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !listed.contains(id.as_str())).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    assert_eq!(status(&again, &token(&acknowledged[0])).await, 403);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_changes_serves_visitors_and_recovers() {
+    let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
+    // Beyond the limit a write fails with EFBIG, as one on a full disk does with ENOSPC.
+    let gateway = setup(&echo, folder.path()).before("trap '' XFSZ").start().await;
+    let limit = |bytes: &str| {
+        let (pid, limit) = (gateway.id().to_string(), format!("--fsize={bytes}:unlimited"));
+        let done = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(done.is_ok_and(|status| status.success()), "prlimit");
+    };
+    assert_eq!(ban(&gateway, "before").await, 201);
+    limit("0");
+    let refused = gateway.ask("PUT", &format!("{BANS}/ada")).await;
+    assert_eq!((refused.status, refused.code()), (503, "store_unavailable".to_owned()));
+    assert_eq!(gateway.ask("GET", &format!("{BANS}/ada")).await.status, 404);
+    assert_eq!(gateway.ask("DELETE", &format!("{BANS}/before")).await.status, 503);
+    let nothing: [(&str, &str); 0] = [];
+    assert_eq!(gateway.metrics().await.sum("countersign_store_up", &nothing), 0.0);
+    let ready = gateway.ask("GET", "/readyz?verbose").await;
+    let report = ready.json();
+    assert_eq!((ready.status, &report["status"]), (200, &json!("degraded")));
+    assert_eq!(report["checks"]["store"]["ok"], false, "{report}");
+    // Judged by what is known.
+    assert_eq!(status(&gateway, &token("ada")).await, 200);
+    assert_eq!(status(&gateway, &token("before")).await, 403);
+    limit("unlimited");
+    gateway.metric_reaches("countersign_store_up", &nothing, 1.0).await;
+    assert_eq!(ban(&gateway, "ada").await, 201);
+    assert_eq!(gateway.ask("GET", "/readyz").await.json()["status"], "ready");
+    gateway.log_line("the store can be written again").await;
+    drop(gateway);
+    let again = setup(&echo, folder.path()).start().await;
+    let listed = again.ask("GET", BANS).await.json();
+    let ids: Vec<_> = listed["bans"].as_array().unwrap().iter().map(|ban| &ban["id"]).collect();
+    assert_eq!(ids, [&json!("ada"), &json!("before")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_cannot_be_read_stops_the_start_until_an_empty_one_is_accepted() {
+    let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("countersign.redb");
+    let mut gateway = setup(&echo, folder.path()).start().await;
+    assert_eq!(ban(&gateway, "ada").await, 201);
+    gateway.signal("INT");
+    gateway.ended(Duration::from_secs(10)).await;
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() / 3]).unwrap();
+    let mut refused = setup(&echo, folder.path()).start_until("cannot be read").await;
+    assert_eq!(refused.ended(Duration::from_secs(5)).await.code(), Some(2));
+    let why = refused.log();
+    let file_name = file.to_str().unwrap();
+    assert!(why.contains(file_name) && why.contains("--accept-empty-store"), "{why}");
+    assert!(std::fs::read(&file).unwrap() == whole[..whole.len() / 3], "it is left alone");
+    let accepting = setup(&echo, folder.path()).argument("--accept-empty-store").start().await;
+    assert_eq!(accepting.ask("GET", BANS).await.json(), json!({"bans": []}));
+    accepting.log_line("was put aside").await;
+    let names = std::fs::read_dir(folder.path()).unwrap();
+    let mut names: Vec<_> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names[2].starts_with("countersign.redb.damaged-"), "{names:?}");
+    // And while it runs nobody else may.
+    let mut second = setup(&echo, folder.path()).start_until("in use by another process").await;
+    assert_eq!(second.ended(Duration::from_secs(5)).await.code(), Some(2));
+    assert!(second.log().contains("redis"), "{}", second.log());
+}
