@@ -252,9 +252,10 @@ fn finding<'p>(
     let sessions = sessions.unwrap_or_default();
     let (way, found) = presented.vouching();
     let credential = found.credential.as_ref().zip(found.proof());
+    let unsigned = || Claims::any_in(&place.site.fields, request, content);
+    let absent = || Finding::Absent { unsigned: unsigned() };
     if credential.is_none() && sessions.is_empty() {
-        let unsigned = Claims::any_in(&place.site.fields, request, content);
-        return Finding::Absent { unsigned };
+        return absent();
     }
     let objection = sessions
         .iter()
@@ -279,10 +280,7 @@ fn finding<'p>(
         presented.earlier = earlier.map(|proof| (proof, Found::default()));
     }
     match recalled.finding {
-        Finding::Absent { .. } => {
-            let unsigned = Claims::any_in(&place.site.fields, request, content);
-            Finding::Absent { unsigned }
-        }
+        Finding::Absent { .. } => absent(),
         finding => finding,
     }
 }
