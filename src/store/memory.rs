@@ -30,7 +30,7 @@ type Sites = HashMap<Arc<str>, Arc<SiteMemory>>;
 
 /// Everything that is remembered.
 pub struct Memory {
-    key: DigestKey,
+    key: ArcSwap<DigestKey>,
     sites: ArcSwap<Sites>,
     /// Held while a site is added.
     adding: Mutex<()>,
@@ -44,7 +44,7 @@ impl Memory {
     /// An empty memory whose digests have this key.
     pub fn new(key: &Secret) -> Self {
         Self {
-            key: DigestKey::new(key),
+            key: ArcSwap::from_pointee(DigestKey::new(key)),
             sites: ArcSwap::default(),
             adding: Mutex::default(),
             current: AtomicBool::new(true),
@@ -55,7 +55,13 @@ impl Memory {
 
     /// The digest of a credential, a session's token or a credential's own id.
     pub fn digest(&self, purpose: Purpose, value: &str) -> Digest {
-        self.key.digest(purpose, value)
+        self.key.load().digest(purpose, value)
+    }
+
+    /// Takes another key, that of the replicas with which memory is shared from now on. What
+    /// is remembered by its digest is not found any more, unless the key is the same.
+    pub fn set_key(&self, key: &Secret) {
+        self.key.store(Arc::new(DigestKey::new(key)));
     }
 
     /// What is remembered of a site's visitors.
@@ -268,6 +274,11 @@ impl SiteMemory {
     /// The sessions of an identity, by their digests.
     pub fn sessions_of(&self, id: &str) -> Vec<(Digest, Arc<Binding>)> {
         self.sessions.of(id)
+    }
+
+    /// How many sessions an identity may have.
+    pub fn most_sessions_of_one(&self) -> usize {
+        self.sessions.limits().of_one
     }
 
     /// How many bans (also lapsed ones not yet purged) and sessions are remembered.

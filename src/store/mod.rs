@@ -15,6 +15,8 @@ mod embedded;
 mod listeners;
 mod memory;
 mod open;
+#[cfg(feature = "redis")]
+mod redis;
 mod sessions;
 mod shards;
 pub mod volatile;

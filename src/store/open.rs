@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Store, embedded, volatile};
-use crate::plan::{Plan, StoreSettings};
+use crate::plan::{Plan, RedisUrl, StoreSettings};
 use crate::telemetry::Metrics;
 
 /// Why a store cannot be opened: what happened, where, and what to do.
@@ -22,7 +22,8 @@ pub struct Opening<'a> {
     pub accept_empty: bool,
 }
 
-/// Opens the store of a configuration. What was kept is in memory when this returns.
+/// Opens the store of a configuration. What was kept is in memory when this returns, except
+/// where Redis cannot be reached: that is waited for in the background. Needs a Tokio runtime.
 ///
 /// # Errors
 /// It cannot be opened; nothing that was kept has been touched.
@@ -30,16 +31,24 @@ pub async fn open(opening: &Opening<'_>) -> Result<Arc<Store>, OpenError> {
     let store = match &opening.plan.process.store {
         StoreSettings::Memory => volatile::open().ok_or_else(no_randomness),
         StoreSettings::Embedded(folder) => embedded::open(folder, opening),
-        StoreSettings::Redis(_) => {
-            Err(OpenError("this kind of store is not supported by this version".to_owned()))
-        }
+        StoreSettings::Redis(url) => redis(url, opening).await,
     }?;
     store.memory().prepare(opening.plan);
     store.count_in(opening.metrics);
     Ok(Arc::new(store))
 }
 
+#[cfg(feature = "redis")]
+async fn redis(url: &RedisUrl, opening: &Opening<'_>) -> Result<Store, OpenError> {
+    super::redis::open(url, opening).await
+}
+
+#[cfg(not(feature = "redis"))]
+async fn redis(_: &RedisUrl, _: &Opening<'_>) -> Result<Store, OpenError> {
+    Err(OpenError("this build knows no Redis: it was made without its feature `redis`".to_owned()))
+}
+
 /// The system cannot make a key.
-fn no_randomness() -> OpenError {
+pub(super) fn no_randomness() -> OpenError {
     OpenError("the system has no randomness to give".to_owned())
 }

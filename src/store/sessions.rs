@@ -71,6 +71,11 @@ impl Sessions {
         self.index.lock().limits = limits;
     }
 
+    /// How many there may be.
+    pub fn limits(&self) -> Limits {
+        self.index.lock().limits
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.bindings.len()

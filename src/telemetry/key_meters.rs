@@ -94,7 +94,9 @@ impl KeyMeter {
         if let Some(end) = not_after {
             metrics.key_not_after.with(&[site, id]).set(gauge(end.as_secs()));
         } else {
-            metrics.key_not_after.retain(|values| *values != [site.into(), id.into()]);
+            metrics
+                .key_not_after
+                .retain(|values| *values != [Box::<str>::from(site), Box::from(id)]);
         }
         Self {
             id: name.clone(),

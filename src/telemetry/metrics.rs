@@ -132,6 +132,9 @@ impl Trigger {
 /// The `place` of waits for key sets.
 const KEY_SETS: &str = "jwks";
 
+/// The `place` of waits for a session that another replica may have bound.
+const SESSIONS: &str = "session";
+
 /// The results of a reload, as the metric's label knows them.
 const RELOAD_RESULTS: [&str; 3] = ["success", "failure", "restart_required"];
 
@@ -152,6 +155,7 @@ impl Metrics {
         }
         for result in Waited::ALL {
             self.network_waits.with(&[KEY_SETS, result.name()]);
+            self.network_waits.with(&[SESSIONS, result.name()]);
         }
         for trigger in Trigger::ALL {
             for result in RELOAD_RESULTS {
@@ -210,6 +214,11 @@ impl Metrics {
     /// Counts a request that waited for a key set.
     pub fn waited_for_keys(&self, result: Waited) {
         self.network_waits.with(&[KEY_SETS, result.name()]).inc();
+    }
+
+    /// Counts a request that waited for a session.
+    pub fn waited_for_session(&self, result: Waited) {
+        self.network_waits.with(&[SESSIONS, result.name()]).inc();
     }
 
     /// Everything in Prometheus' text format 0.0.4, as of now.

@@ -39,12 +39,16 @@ mod readme;
 mod refusals;
 mod reload;
 mod replay;
+#[cfg(feature = "redis")]
+mod replicas;
 mod secrecy;
 mod semantics;
 mod severing;
 mod signers;
 
 mod spoofing;
+#[cfg(feature = "redis")]
+mod store_redis;
 mod subprotocols;
 mod support;
 mod tunnel;

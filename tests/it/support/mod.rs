@@ -12,6 +12,8 @@ pub mod key_server;
 pub mod metrics;
 pub mod ports;
 pub mod raw;
+#[cfg(feature = "redis")]
+pub mod redis_server;
 pub mod sign;
 pub mod tls;
 pub mod websocket;

@@ -1,0 +1,118 @@
+//! Sends what is on its way, a batch at a time, for as long as Redis takes it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use redis::{RedisError, RedisResult};
+
+use super::entry::EntryId;
+use super::layout::Manner;
+use super::link::{Kind, Link, Trouble};
+use super::queue::{Item, Outcome};
+use super::shared::Shared;
+use crate::store::{Change, Outage};
+use crate::telemetry::StoreOperation;
+
+/// Most changes in one round trip.
+const BATCH: usize = 128;
+
+/// Runs for ever.
+pub async fn keep(shared: Arc<Shared>) {
+    let mut links = shared.link.subscribe();
+    loop {
+        shared.queue.some().await;
+        let link = match links.wait_for(Option::is_some).await {
+            Ok(link) => link.clone(),
+            Err(_) => return,
+        };
+        let Some(link) = link else { continue };
+        let batch = shared.queue.take(BATCH);
+        if let Err((batch, trouble)) = send(&shared, link, batch).await {
+            shared.close(&trouble);
+            shared.queue.put_back(batch, &shared.outage());
+        }
+        shared.queue.sent();
+    }
+}
+
+/// Makes the changes of a batch; hands back what cannot be made now.
+async fn send(
+    shared: &Shared,
+    mut link: Link,
+    batch: Vec<Item>,
+) -> Result<(), (Vec<Item>, Trouble)> {
+    let mut calls = redis::pipe();
+    calls.ignore_errors();
+    for item in &batch {
+        let manner = match item.wait {
+            Some((until, _)) => Manner::Before(link.theirs(until)),
+            None => Manner::Told,
+        };
+        link.caller.change(&mut calls, &item.change, manner, most(shared, &item.change));
+    }
+    let start = Instant::now();
+    let answers: RedisResult<Vec<RedisResult<Option<String>>>> =
+        calls.query_async(&mut link.connection).await;
+    shared.metrics.store_operated(StoreOperation::Commit, start.elapsed());
+    let answers = match answers {
+        Ok(answers) if answers.len() == batch.len() => answers,
+        Ok(_) => return Err((batch, Trouble::lost("an answer that makes no sense"))),
+        Err(error) => return Err((batch, error.into())),
+    };
+    let mut stopped: Option<Trouble> = None;
+    let mut back = Vec::new();
+    for (item, answer) in batch.into_iter().zip(answers) {
+        match outcome(answer) {
+            Ok(outcome) => settle(shared, item, outcome),
+            Err(trouble) => {
+                stopped.get_or_insert(trouble);
+                back.push(item);
+            }
+        }
+    }
+    match stopped {
+        Some(trouble) => Err((back, trouble)),
+        None => Ok(()),
+    }
+}
+
+fn settle(shared: &Shared, item: Item, outcome: Outcome) {
+    match outcome {
+        // Nobody hears of it otherwise.
+        Err(why) if item.wait.is_none() => {
+            tracing::warn!(server = %shared.server, problem = why.0, "a change is not kept");
+            shared.queue.drop_item(Some(item));
+        }
+        outcome => item.settle(outcome),
+    }
+}
+
+/// What became of a change; an error, if it may be made later.
+fn outcome(answer: RedisResult<Option<String>>) -> Result<Outcome, Trouble> {
+    match answer.map_err(Trouble::from) {
+        Ok(None) => Ok(Ok(None)),
+        Ok(Some(id)) => match EntryId::parse(&id) {
+            Some(id) => Ok(Ok(Some(id))),
+            None => Err(Trouble::lost("an answer that makes no sense")),
+        },
+        // The same again would be answered the same again: it must not stand in the way.
+        Err(trouble) if trouble.kind == Kind::Asked => Ok(Err(Outage(trouble.said))),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// How many sessions an identity of the change's site may have.
+pub fn most(shared: &Shared, change: &Change) -> usize {
+    shared.memory.site(change.site()).map_or(1, |site| site.most_sessions_of_one())
+}
+
+/// Whether a change can be made at all.
+///
+/// # Errors
+/// It cannot.
+pub async fn probe(link: &mut Link) -> Result<(), Trouble> {
+    let answer: Result<Option<String>, RedisError> =
+        link.caller.probe().query_async(&mut link.connection).await;
+    answer?;
+    Ok(())
+}

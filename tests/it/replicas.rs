@@ -1,0 +1,149 @@
+//! Two gateways on one Redis server: what one learns the other acts upon, and neither fails
+//! a request while Redis is away.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::echo::Echo;
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::raw::Request;
+use crate::support::redis_server::RedisServer;
+use crate::support::websocket::{Socket, handshake};
+use crate::support::{PATIENCE, eventually, sign};
+
+const HOST: &str = "chat.test";
+const SECRET: &str = "a-secret-of-the-tests-0123456789-abc";
+
+fn setup(backend: SocketAddr, redis: SocketAddr, more: &str) -> Setup {
+    let site = format!(
+        "  chat:\n    hosts: [{HOST}]\n    upstream: http://{backend}\n    dialect: jwt\n    \
+         mode: prefer\n    keys: [ {{ id: k, secret: {{ value: \"{SECRET}\" }} }} ]\n    \
+         session: {{ request: [ {{ header: X-Auth-Token }} ] }}\n{more}"
+    );
+    let store = format!("store: {{ redis: {{ url: {{ value: \"redis://{redis}\" }} }} }}");
+    Setup::new(site).top(&store)
+}
+
+fn token(id: &str) -> String {
+    sign::token(SECRET, &json!({ "sub": id, "exp": sign::now() + 300 }))
+}
+
+async fn readiness(gateway: &Gateway) -> (u16, String) {
+    let probe = Request::get("/readyz?verbose").host("localhost");
+    let Ok(answer) = probe.try_send(gateway.admin).await else { return (0, String::new()) };
+    let status = answer.json()["status"].as_str().unwrap_or_default().to_owned();
+    (answer.status, status)
+}
+
+async fn becomes(gateway: &Gateway, status: u16, said: &str) {
+    let holds = || async { readiness(gateway).await == (status, said.to_owned()) };
+    eventually(&format!("/readyz is {status} {said}"), PATIENCE, holds).await;
+}
+
+/// The identity for which a request that carries this session is forwarded; its status, if
+/// it is not.
+async fn seen(gateway: &Gateway, session: &str, token: Option<&str>) -> Result<String, u16> {
+    let request = Request::get("/echo").host(HOST).header("X-Auth-Token", session);
+    let request = token.map_or(request.clone(), |token| request.bearer(token));
+    let answer = gateway.send(&request).await;
+    match answer.status {
+        200 => Ok(answer.echoed().header("Countersign-Id").unwrap_or("guest").to_owned()),
+        status => Err(status),
+    }
+}
+
+/// Bans somebody as an instance does, through its log.
+async fn ban(redis: &RedisServer, id: &str) {
+    let change = json!({
+        "change": "ban", "site": "chat", "id": id, "ban": { "since": sign::now() * 1000 },
+    });
+    let n: u64 = redis.ask(&["HINCRBY", "countersign:meta", "entries", "1"]).await;
+    let entry = ["XADD", "countersign:log", "*", "n", &n.to_string(), "change"];
+    redis.ask::<String>(&[&entry[..], &[&change.to_string()]].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_share_sessions_and_bans_and_outlive_an_outage() {
+    let echo = Echo::start().await;
+    let mut redis = RedisServer::start(&["--appendonly", "yes"]).await;
+    let one = setup(echo.address, redis.address, "").start().await;
+    let other = setup(echo.address, redis.address, "").start().await;
+
+    // Proven once, on one; carried on by the session, on the other.
+    assert_eq!(seen(&one, "s-ada", None).await, Ok("guest".into()));
+    assert_eq!(seen(&one, "s-ada", Some(&token("ada"))).await, Ok("ada".into()));
+    eventually("the other knows it", PATIENCE, || async {
+        seen(&other, "s-ada", None).await == Ok("ada".into())
+    })
+    .await;
+    assert_eq!(seen(&other, "s-bob", Some(&token("bob"))).await, Ok("bob".into()));
+
+    // A ban closes what is open, everywhere.
+    let mut took = Vec::new();
+    for number in 0..20 {
+        let id = format!("visitor-{number}");
+        let upgrade = handshake("/ws", HOST).bearer(&token(&id));
+        let mut sockets = Vec::new();
+        for gateway in [&one, &other] {
+            sockets.push(Socket::open(gateway.address, &upgrade).await.unwrap());
+        }
+        let start = Instant::now();
+        ban(&redis, &id).await;
+        for socket in &mut sockets {
+            assert_eq!(socket.farewell().await, (3003, "banned".to_owned()));
+            took.push(start.elapsed());
+        }
+    }
+    took.sort();
+    eprintln!("ban → close frame, two replicas: p50 {:?}, p99 {:?}", took[20], took[39]);
+    assert!(took[39] < Duration::from_secs(1), "{took:?}");
+
+    // Redis goes: no request fails, and what was known holds.
+    ban(&redis, "bob").await;
+    eventually("bob is out", PATIENCE, || async { seen(&one, "s-bob", None).await == Err(403) })
+        .await;
+    redis.stop();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        assert_eq!(seen(&one, "s-ada", None).await, Ok("ada".into()));
+        assert_eq!(seen(&other, "s-ada", Some(&token("ada"))).await, Ok("ada".into()));
+        assert_eq!(seen(&other, "s-unknown", None).await, Ok("guest".into()));
+        assert_eq!(seen(&other, "s-bob", None).await, Err(403));
+    }
+    becomes(&one, 200, "degraded").await;
+    assert_eq!(one.metrics().await.sum("countersign_store_up", &[]), 0.0);
+    assert_eq!(seen(&one, "s-cleo", Some(&token("cleo"))).await, Ok("cleo".into()));
+
+    redis.again().await;
+    becomes(&one, 200, "ready").await;
+    becomes(&other, 200, "ready").await;
+    assert_eq!(one.metrics().await.sum("countersign_store_up", &[]), 1.0);
+    eventually("what happened meanwhile arrives", PATIENCE, || async {
+        seen(&other, "s-cleo", None).await == Ok("cleo".into())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_is_not_ready_before_it_knows_what_redis_keeps() {
+    let echo = Echo::start().await;
+    let mut redis = RedisServer::start(&[]).await;
+    redis.stop();
+    let sure = "    on_store_outage: refuse\n";
+    let gateway = setup(echo.address, redis.address, sure).start_until("starting without").await;
+    becomes(&gateway, 503, "failed").await;
+    eventually("it listens", PATIENCE, || async {
+        let guest = Request::get("/echo").host(HOST);
+        guest.try_send(gateway.address).await.is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
+    assert_eq!(seen(&gateway, "s-ada", Some(&token("ada"))).await, Err(503));
+    redis.again().await;
+    becomes(&gateway, 200, "ready").await;
+    assert_eq!(seen(&gateway, "s-ada", Some(&token("ada"))).await, Ok("ada".into()));
+    redis.stop();
+    becomes(&gateway, 200, "degraded").await;
+    assert_eq!(seen(&gateway, "s-ada", Some(&token("ada"))).await, Err(503));
+}

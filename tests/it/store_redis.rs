@@ -1,0 +1,562 @@
+//! What is remembered, shared over a real Redis server by several stores in one process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use countersign::clock::UnixTime;
+use countersign::plan::{RedisUrl, StoreSettings};
+use countersign::secret::Secret;
+use countersign::store::{
+    self, Ban, Binding, Change, Digest, OpenError, Opening, Purpose, SiteMemory, Store,
+};
+use countersign::telemetry::Metrics;
+use prometheus::{Registry, TextEncoder};
+
+use crate::support::metrics::Metrics as Scrape;
+use crate::support::redis_server::{Passing, RedisServer, Thread, nonsense};
+use crate::support::{PATIENCE, eventually};
+
+/// Within which replicas hear of what others do.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The store of a configuration that names this server.
+async fn open(url: &str, metrics: &Arc<Metrics>) -> Result<Arc<Store>, OpenError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("countersign.yaml");
+    let site = "{ upstream: \"http://127.0.0.1:1\", dialect: jwt, mode: off }";
+    let text = format!(
+        "version: 1\nlisteners: [ {{ address: \"127.0.0.1:1\" }} ]\nsites: {{ acme: {site} }}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut plan = countersign::config::load(&file).unwrap();
+    plan.process.store = StoreSettings::Redis(RedisUrl(Secret::new(url.as_bytes().to_vec())));
+    store::open(&Opening { plan: &plan, metrics, accept_empty: false }).await
+}
+
+struct Replica {
+    store: Arc<Store>,
+    registry: Registry,
+}
+
+impl Replica {
+    async fn of(address: SocketAddr) -> Self {
+        Self::at(&format!("redis://{address}")).await
+    }
+
+    async fn at(url: &str) -> Self {
+        let registry = Registry::new();
+        let metrics = Metrics::new(registry.clone()).unwrap();
+        let store = open(url, &metrics).await.unwrap();
+        Self { store, registry }
+    }
+
+    fn site(&self) -> Arc<SiteMemory> {
+        self.store.memory().site("acme").unwrap_or_default()
+    }
+
+    fn bans(&self, id: &str) -> bool {
+        self.site().mark(id, UnixTime::now()).banned
+    }
+
+    async fn ban(&self, id: &str) {
+        self.store.write(ban(id)).await.unwrap();
+        assert!(self.bans(id), "a write that was acknowledged is in force");
+    }
+
+    /// The first attempts may meet the outage itself.
+    async fn ban_when_possible(&self, id: &str) {
+        let banned = async || self.store.write(ban(id)).await.is_ok();
+        eventually("a ban is taken", 3 * SECOND, banned).await;
+    }
+
+    async fn hears_of(&self, id: &str, within: Duration) -> Duration {
+        eventually("a ban arrives", within, async || self.bans(id)).await
+    }
+
+    fn digest(&self, token: &str) -> Digest {
+        self.store.memory().digest(Purpose::Session, token)
+    }
+
+    fn bind(&self, token: &str, id: &str) -> Digest {
+        let session = self.digest(token);
+        let binding = Arc::new(binding(id));
+        self.store.note(Change::Bind { site: site(), session, binding });
+        session
+    }
+
+    fn session(&self, session: Digest) -> Option<Arc<Binding>> {
+        self.site().session(&session)
+    }
+
+    async fn is_up(&self, up: bool) {
+        let holds = async || self.store.state().up == up;
+        eventually("the store's state changes", PATIENCE, holds).await;
+        eventually("and whether memory is current", PATIENCE, async || {
+            self.store.memory().is_current() == up
+        })
+        .await;
+    }
+
+    fn waits(&self) -> f64 {
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
+        Scrape::parse(&text).sum("countersign_network_waits_total", &[("place", "session")])
+    }
+}
+
+fn site() -> Arc<str> {
+    "acme".into()
+}
+
+fn now() -> u64 {
+    UnixTime::now().as_millis()
+}
+
+fn ban(id: &str) -> Change {
+    let ban = Ban { reason: Some("spam".into()), since: UnixTime::now(), until: None };
+    Change::Ban { site: site(), id: id.into(), ban }
+}
+
+fn binding(id: &str) -> Binding {
+    let person = serde_json::json!({
+        "id": id, "email": "ada@example.com", "key": "2026-11", "print": 18_364_758_544_493_064_720_u64,
+        "fields": [["name", "Ada"]],
+    });
+    let binding = serde_json::json!({
+        "person": person, "dialect": "jwt", "bound": now(), "until": now() + 60_000,
+    });
+    serde_json::from_value(binding).unwrap()
+}
+
+/// Two replicas on one server.
+async fn two(server: &RedisServer) -> (Replica, Replica) {
+    (Replica::of(server.address).await, Replica::of(server.address).await)
+}
+
+#[tokio::test]
+async fn what_one_replica_does_another_hears_within_a_second() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    assert!(one.store.state().synced && one.store.is_shared());
+    let mut took = Vec::new();
+    for number in 0..50 {
+        let id = format!("visitor/{number}");
+        let start = Instant::now();
+        one.ban(&id).await;
+        other.hears_of(&id, SECOND).await;
+        took.push(start.elapsed());
+    }
+    took.sort();
+    println!("a ban reaches another replica: p50 {:?}, p98 {:?}", took[25], took[49]);
+
+    let id: Arc<str> = "visitor/7".into();
+    let at = UnixTime::now();
+    other.store.write(Change::Unban { site: site(), id: id.clone(), at }).await.unwrap();
+    eventually("it is lifted", SECOND, async || !one.bans(&id)).await;
+    one.store.write(Change::Logout { site: site(), id: id.clone(), at }).await.unwrap();
+    let logout = async || other.site().mark(&id, at).logout == Some(at);
+    eventually("a logout arrives", SECOND, logout).await;
+
+    let credential = one.store.memory().digest(Purpose::Credential, "jwt");
+    let until = UnixTime::from_millis(now() + 5_000);
+    one.store.note(Change::Hold { site: site(), credential, until });
+    one.store.note(Change::Use { site: site(), credential, at, until });
+    let held = async || other.site().is_held(&credential, at);
+    eventually("a refused credential arrives", SECOND, held).await;
+    let used = async || other.site().use_once(credential, UnixTime::now(), until) == at;
+    eventually("a used credential arrives", SECOND, used).await;
+
+    // Whoever comes later finds all of it.
+    let late = Replica::of(server.address).await;
+    assert!(late.bans("visitor/0") && !late.bans(&id));
+    let mark = late.site().mark(&id, at);
+    assert_eq!((mark.logout, mark.ended >= Some(at)), (Some(at), true));
+    assert!(late.site().is_held(&credential, at));
+    assert_eq!(late.site().use_once(credential, UnixTime::now(), until), at);
+}
+
+#[tokio::test]
+async fn a_session_bound_on_one_replica_stands_on_the_other() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    let session = one.bind("token", "ada");
+    assert_eq!(session, other.digest("token"), "the key of the digests is shared");
+    eventually("the log brings it", SECOND, async || other.session(session).is_some()).await;
+    assert_eq!(other.session(session), one.session(session));
+
+    // One that comes later asks for it.
+    let late = Replica::of(server.address).await;
+    assert!(late.session(session).is_none());
+    let site = site();
+    let find = || late.store.find_session(&site, session);
+    let (asked, again) = tokio::join!(find(), find());
+    assert!(asked && again);
+    assert_eq!(late.session(session), one.session(session));
+    assert_eq!(late.waits(), 2.0);
+
+    // What is not there is asked for once in a second.
+    let unknown = late.digest("unknown");
+    for _ in 0..3 {
+        assert!(!late.store.find_session(&site, unknown).await);
+    }
+    assert_eq!(late.waits(), 3.0);
+
+    let at = UnixTime::now();
+    other.store.note(Change::End { site: site.clone(), session, at });
+    let ended = async || one.session(session).is_some_and(|binding| binding.ended == Some(at));
+    eventually("its end arrives", SECOND, ended).await;
+    let later = Replica::of(server.address).await;
+    assert!(later.store.find_session(&site, session).await);
+    assert_eq!(later.session(session).unwrap().ended, Some(at));
+}
+
+#[tokio::test]
+async fn changes_are_applied_in_the_order_in_which_they_were_noted() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    let session = one.bind("token", "ada");
+    for number in 0..2_000 {
+        one.bind(&format!("token {number}"), &format!("visitor {number}"));
+    }
+    one.store.note(Change::End { site: site(), session, at: UnixTime::now() });
+    let forgotten = UnixTime::now();
+    one.store.note(Change::Forget { site: site(), id: "visitor 1".into(), at: forgotten });
+    // Behind all of that.
+    one.ban("last").await;
+    other.hears_of("last", SECOND).await;
+    assert!(other.session(session).unwrap().ended.is_some());
+    assert!(other.session(other.digest("token 0")).is_some());
+    assert!(other.session(other.digest("token 1")).is_none());
+    assert!(other.session(other.digest("token 1999")).is_some());
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_visitor_who_is_to_be_forgotten_leave_redis_whole() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    let session = one.bind("token", "ada");
+    eventually("it is bound", SECOND, async || other.session(session).is_some()).await;
+    let key = format!("countersign:session:acme/{}", String::from(session));
+    let left: i64 = server.ask(&["PTTL", &key]).await;
+    assert!((30_000..=60_000).contains(&left), "{left}");
+    let log: redis::Value = server.ask(&["XRANGE", "countersign:log", "-", "+"]).await;
+    assert!(!format!("{log:?}").contains("ada"), "the log holds no personal data: {log:?}");
+
+    // A ban keeps the session for as long as it lasts.
+    one.ban("ada").await;
+    assert_eq!(server.ask::<i64>(&["PTTL", &key]).await, -1);
+    let unban = Change::Unban { site: site(), id: "ada".into(), at: UnixTime::now() };
+    one.store.write(unban).await.unwrap();
+    assert!(server.ask::<i64>(&["PTTL", &key]).await > 0);
+
+    let at = UnixTime::now();
+    let late = one.store.memory().site("acme").unwrap().session(&session).unwrap();
+    one.store.write(Change::Forget { site: site(), id: "ada".into(), at }).await.unwrap();
+    eventually("it is forgotten", SECOND, async || other.session(session).is_none()).await;
+    assert_eq!(server.ask::<i64>(&["EXISTS", &key]).await, 0);
+    // What was bound before and comes late stays forgotten.
+    one.store.note(Change::Bind { site: site(), session, binding: late });
+    one.ban("behind").await;
+    assert_eq!(server.ask::<i64>(&["EXISTS", &key]).await, 0);
+}
+
+#[tokio::test]
+async fn an_identity_has_no_more_sessions_in_redis_than_it_may() {
+    let server = RedisServer::start(&[]).await;
+    let one = Replica::of(server.address).await;
+    one.ban("somebody").await;
+    for number in 0..40 {
+        one.bind(&format!("token {number}"), "ada");
+    }
+    one.ban("behind").await;
+    let sessions: i64 = server.ask(&["ZCARD", "countersign:sessions:acme/ada"]).await;
+    assert_eq!(sessions, 32);
+    let keys: Vec<String> = server.ask(&["KEYS", "countersign:session:*"]).await;
+    assert_eq!(keys.len(), 32);
+}
+
+#[tokio::test]
+async fn a_replica_that_was_cut_off_catches_up_within_two_seconds() {
+    for cut in [Passing::Nothing, Passing::Silence] {
+        let server = RedisServer::start(&[]).await;
+        let thread = Thread::to(server.address).await;
+        let (one, far) = (Replica::of(server.address).await, Replica::of(thread.address).await);
+        one.ban("before").await;
+        far.hears_of("before", SECOND).await;
+
+        thread.set(cut);
+        far.is_up(false).await;
+        assert!(far.store.state().synced && far.bans("before"), "what was known last serves");
+        one.ban("meanwhile").await;
+        let started = Instant::now();
+        let outage = far.store.write(ban("nobody")).await.unwrap_err();
+        assert!(outage.0.contains(&thread.address.to_string()), "{outage}");
+        assert!(started.elapsed() < SECOND && !far.bans("nobody"));
+        assert!(!far.store.find_session(&site(), far.digest("token")).await);
+        let session = far.bind("token", "ada");
+
+        thread.set(Passing::All);
+        let took = far.hears_of("meanwhile", 2 * SECOND).await;
+        println!("after {cut:?} a replica catches up in {took:?}");
+        far.is_up(true).await;
+        let noted = async || one.session(session).is_some();
+        eventually("what waited arrives", 2 * SECOND, noted).await;
+        assert!(!one.bans("nobody"), "what failed was not made");
+    }
+}
+
+#[tokio::test]
+async fn redis_comes_back_with_what_it_kept() {
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let (one, other) = two(&server).await;
+    let session = one.bind("token", "ada");
+    one.ban("before").await;
+    other.hears_of("before", SECOND).await;
+    server.stop();
+    one.is_up(false).await;
+    let outage = one.store.write(ban("nobody")).await.unwrap_err();
+    assert!(outage.0.contains("Redis"), "{outage}");
+    assert!(!one.bans("nobody") && one.bans("before") && one.session(session).is_some());
+    server.again().await;
+    one.is_up(true).await;
+    one.ban("after").await;
+    other.hears_of("after", 2 * SECOND).await;
+    let late = Replica::of(server.address).await;
+    assert!(late.bans("before") && late.bans("after") && !late.bans("nobody"));
+    assert!(late.store.find_session(&site(), session).await);
+}
+
+#[tokio::test]
+async fn redis_that_comes_back_empty_is_told_what_was_known() {
+    let mut server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    let session = one.bind("token", "ada");
+    one.ban("before").await;
+    let at = UnixTime::now();
+    one.store.write(Change::Logout { site: site(), id: "bob".into(), at }).await.unwrap();
+    other.hears_of("before", SECOND).await;
+    server.stop();
+    one.is_up(false).await;
+    server.again().await;
+    one.is_up(true).await;
+    other.is_up(true).await;
+    assert!(one.bans("before") && other.bans("before"));
+    let fresh = Replica::of(server.address).await;
+    assert!(fresh.bans("before"));
+    assert_eq!(fresh.site().mark("bob", at).logout, Some(at));
+    assert_eq!(fresh.digest("token"), session, "the key is the same");
+    assert!(fresh.store.find_session(&site(), session).await);
+
+    // Emptied under a living connection.
+    server.ask::<()>(&["FLUSHALL"]).await;
+    one.ban_when_possible("after").await;
+    other.hears_of("after", 3 * SECOND).await;
+    let fresh = Replica::of(server.address).await;
+    assert!(fresh.bans("before") && fresh.bans("after"));
+}
+
+#[tokio::test]
+async fn a_new_replica_may_begin_an_empty_redis_before_those_who_know() {
+    let mut server = RedisServer::start(&[]).await;
+    let thread = Thread::to(server.address).await;
+    let knows = Replica::of(thread.address).await;
+    knows.ban("before").await;
+    thread.set(Passing::Nothing);
+    knows.is_up(false).await;
+    server.stop();
+    server.again().await;
+    let fresh = Replica::of(server.address).await;
+    assert!(!fresh.bans("before"));
+    thread.set(Passing::All);
+    fresh.hears_of("before", 2 * SECOND).await;
+    knows.is_up(true).await;
+    assert_eq!(knows.digest("token"), fresh.digest("token"));
+}
+
+#[tokio::test]
+async fn a_log_trimmed_beyond_where_a_replica_stands_leads_it_to_load_all_anew() {
+    let server = RedisServer::start(&[]).await;
+    let thread = Thread::to(server.address).await;
+    let (one, far) = (Replica::of(server.address).await, Replica::of(thread.address).await);
+    one.ban("stays").await;
+    one.ban("lifted").await;
+    let session = one.bind("token", "ada");
+    eventually("all arrives", SECOND, async || far.session(session).is_some()).await;
+    assert!(far.bans("lifted"));
+    thread.set(Passing::Nothing);
+    far.is_up(false).await;
+    let at = UnixTime::now();
+    one.store.write(Change::Unban { site: site(), id: "lifted".into(), at }).await.unwrap();
+    one.store.write(Change::End { site: site(), session, at }).await.unwrap();
+    one.ban("new").await;
+    server.ask::<i64>(&["XTRIM", "countersign:log", "MAXLEN", "1"]).await;
+    thread.set(Passing::All);
+    far.hears_of("new", 2 * SECOND).await;
+    far.is_up(true).await;
+    assert!(far.bans("stays") && !far.bans("lifted"));
+    assert_eq!(far.session(session).unwrap().ended, Some(at));
+    one.ban("later").await;
+    far.hears_of("later", SECOND).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_at_the_start_is_waited_for() {
+    let mut server = RedisServer::start(&[]).await;
+    server.stop();
+    let one = Replica::of(server.address).await;
+    let state = one.store.state();
+    assert!(!state.up && !state.synced && !one.store.memory().is_current(), "{state:?}");
+    assert!(one.store.write(ban("nobody")).await.is_err());
+    one.bind("token", "ada");
+    server.again().await;
+    one.is_up(true).await;
+    assert!(one.store.state().synced);
+    one.ban("ada").await;
+    assert!(!one.bans("nobody"));
+    let sessions: Vec<String> = server.ask(&["KEYS", "countersign:session:*"]).await;
+    assert!(sessions.is_empty(), "its digest was made with a key that nobody has: {sessions:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_talks_nonsense_is_an_outage() {
+    let answers: [&'static [u8]; 7] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"+OK\r\n",
+        b"*2147483647\r\n",
+        b"$9223372036854775807\r\n",
+        b"%-1\r\n=3\r\nabc\r\n>1\r\n:1\r\n",
+        b"\xff\xfe\x00\x00",
+        b"*7\r\n$1\r\na\r\n$1\r\nb\r\n:1\r\n$1\r\n-\r\n$1\r\n-\r\n:0\r\n:0\r\n",
+    ];
+    let mut waiting = tokio::task::JoinSet::new();
+    for answer in answers {
+        waiting.spawn(async move {
+            let one = Replica::of(nonsense(answer).await).await;
+            let state = one.store.state();
+            assert!(!state.up && !state.synced, "{}: {state:?}", answer.escape_ascii());
+            assert!(one.store.write(ban("nobody")).await.is_err() && !one.bans("nobody"));
+        });
+    }
+    while let Some(done) = waiting.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nonsense_inside_redis_is_passed_over_or_an_outage_until_it_goes() {
+    let server = RedisServer::start(&[]).await;
+    let one = Replica::of(server.address).await;
+    one.ban("before").await;
+    let add = ["XADD", "countersign:log", "*"];
+    for fields in [["change", "{\"change\":\"unknown\"}"], ["change", "\u{0}"], ["some", "thing"]] {
+        server.ask::<String>(&[&add[..], &fields].concat()).await;
+    }
+    server.ask::<i64>(&["HSET", "countersign:bans", "no slash", "{}"]).await;
+    server.ask::<i64>(&["HSET", "countersign:bans", "acme/bob", "not JSON"]).await;
+    server.ask::<i64>(&["HSET", "countersign:logouts", "acme/bob", "soon"]).await;
+    server.ask::<i64>(&["ZADD", "countersign:holds", "1", "acme/not-a-digest"]).await;
+    one.ban("after").await;
+    assert!(
+        one.store.state().detail.contains("3 entries make no sense"),
+        "{:?}",
+        one.store.state()
+    );
+    let late = Replica::of(server.address).await;
+    assert!(late.bans("before") && late.bans("after") && !late.bans("bob"));
+    assert!(
+        late.store.state().detail.contains("4 entries make no sense"),
+        "{:?}",
+        late.store.state()
+    );
+
+    // Wrong types: nothing is written at all.
+    server.ask::<i64>(&["DEL", "countersign:logouts"]).await;
+    server.ask::<()>(&["SET", "countersign:logouts", "text"]).await;
+    let outage = one.store.write(ban("nobody")).await.unwrap_err();
+    assert!(outage.0.contains("WRONGTYPE"), "{outage}");
+    assert!(!one.bans("nobody"));
+    server.ask::<i64>(&["DEL", "countersign:logouts"]).await;
+    one.ban("again").await;
+    late.hears_of("again", SECOND).await;
+    server.ask::<i64>(&["DEL", "countersign:log"]).await;
+    server.ask::<()>(&["SET", "countersign:log", "text"]).await;
+    one.is_up(false).await;
+    server.ask::<i64>(&["DEL", "countersign:log"]).await;
+    one.is_up(true).await;
+    one.ban("at last").await;
+    late.hears_of("at last", 2 * SECOND).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_is_followed_all_the_same() {
+    let server = RedisServer::start(&[]).await;
+    let one = Replica::of(server.address).await;
+    one.ban("before").await;
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let outage = one.store.write(ban("nobody")).await.unwrap_err();
+    assert!(outage.0.contains("OOM"), "{outage}");
+    assert!(!one.store.state().up && !one.bans("nobody"));
+    assert!(one.store.memory().is_current(), "nobody else can write either");
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    one.is_up(true).await;
+    one.ban("after").await;
+    assert!(!one.bans("nobody"));
+}
+
+#[tokio::test]
+async fn a_user_with_the_documented_permissions_alone_is_enough() {
+    let server = RedisServer::start(&[]).await;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md"));
+    let page = page.unwrap();
+    let rule = page.lines().find(|line| line.starts_with("ACL SETUSER countersign")).unwrap();
+    let rule = rule.replace("$PASSWORD", "sesame");
+    server.ask::<()>(&rule.split(' ').collect::<Vec<_>>()).await;
+    let one = Replica::at(&format!("redis://countersign:sesame@{}", server.address)).await;
+    let other = Replica::at(&format!("redis://countersign:sesame@{}", server.address)).await;
+    assert!(one.store.state().up, "{:?}", one.store.state());
+    one.ban("ada").await;
+    other.hears_of("ada", SECOND).await;
+    let session = one.bind("token", "ada");
+    let at = UnixTime::now();
+    let until = UnixTime::from_millis(now() + 5_000);
+    let credential = session;
+    let id: Arc<str> = "ada".into();
+    for change in [
+        Change::Unban { site: site(), id: id.clone(), at },
+        Change::Logout { site: site(), id: id.clone(), at },
+        Change::Hold { site: site(), credential, until },
+        Change::Use { site: site(), credential, at, until },
+        Change::End { site: site(), session, at },
+        Change::Forget { site: site(), id, at },
+    ] {
+        one.store.write(change).await.unwrap();
+    }
+    for number in 0..40 {
+        one.bind(&format!("token {number}"), "bob");
+    }
+    one.ban("bob").await;
+    let lapsed = Ban { reason: None, since: at, until: Some(UnixTime::from_millis(now() + 20)) };
+    one.store.write(Change::Ban { site: site(), id: "eve".into(), ban: lapsed }).await.unwrap();
+    eventually("it lapses", SECOND, async || !one.bans("eve")).await;
+    server.ask::<i64>(&["DEL", "countersign:meta"]).await;
+    let late = Replica::at(&format!("redis://countersign:sesame@{}", server.address)).await;
+    late.hears_of("bob", 2 * SECOND).await;
+    assert_eq!(late.store.state().detail, format!("follows {}", server.address));
+    assert_eq!(server.ask::<i64>(&["HEXISTS", "countersign:bans", "acme/eve"]).await, 0, "tidied");
+}
+
+#[tokio::test]
+async fn an_url_that_is_none_ends_the_start_and_its_password_is_not_told() {
+    for url in ["http://user:sesame@host", "redis://:sesame@host:port", "sesame"] {
+        let metrics = Metrics::new(Registry::new()).unwrap();
+        let opened = open(url, &metrics).await;
+        let error = opened.err().expect("an error").to_string();
+        assert!(error.contains("redis://") && !error.contains("sesame"), "{error}");
+    }
+    let server = RedisServer::start(&[]).await;
+    server.ask::<()>(&["CONFIG", "SET", "requirepass", "open"]).await;
+    let wrong = Replica::at(&format!("redis://:sesame@{}", server.address)).await;
+    let state = wrong.store.state();
+    assert!(!state.up && !state.detail.contains("sesame"), "{state:?}");
+    assert!(state.detail.contains("assword") || state.detail.contains("AUTH"), "{state:?}");
+}
