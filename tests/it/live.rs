@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::severing::Events;
 use crate::support::echo::Echo;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::h2c;
@@ -238,6 +239,27 @@ async fn answers_that_stream_break_off_and_only_those_that_rest_on_the_key() {
         tokio::time::timeout(PATIENCE, piece).await.expect("more");
     }
     eventually("they are counted", PATIENCE, || async { closed(&gateway, "revoked").await == 2.0 })
+        .await;
+    let errors = gateway.metrics().await.sum("countersign_upstream_errors_total", &[]);
+    assert_eq!(errors, 0.0, "the backend has done nothing wrong");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_events_that_is_silent_ends_as_promptly() {
+    let events = Events::start().await;
+    let gateway = Setup::new(site(events.address, "prefer", "")).start().await;
+    let mut kept = stream(&gateway, "/sse", Some(&token(NEW, "u-1"))).await;
+    let mut concerned = stream(&gateway, "/sse", Some(&token(OLD, "u-1"))).await;
+    let asked = without_old_key(&gateway).await;
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, concerned.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "it goes on");
+    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+    assert!(find(&rest, b"\r\n0\r\n").is_none(), "it ends as if it were complete");
+    let mut rest = Vec::new();
+    let goes_on = tokio::time::timeout(PROMPT / 4, kept.read_to_end(&mut rest)).await;
+    assert!(goes_on.is_err(), "it rests on another key");
+    eventually("it is counted", PATIENCE, || async { closed(&gateway, "revoked").await == 1.0 })
         .await;
     let errors = gateway.metrics().await.sum("countersign_upstream_errors_total", &[]);
     assert_eq!(errors, 0.0, "the backend has done nothing wrong");

@@ -207,14 +207,16 @@ impl Gateway {
 }
 
 /// Two events and then silence under `/sse…`, nothing at all under `/hang`, `ok` elsewhere.
-struct Events {
-    address: SocketAddr,
+pub struct Events {
+    /// Where it listens.
+    pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
 }
 
 impl Events {
-    async fn start() -> Self {
+    /// Starts it.
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
         let events = Self { address, connections: Arc::default(), open: Arc::default() };
