@@ -71,7 +71,7 @@ mod tests {
         let credential = memory.digest(Purpose::Credential, "a token without iat");
         let ban = |id: &str| format!("/v1/sites/acme/bans/{id}");
         admin(&state, "PUT", &ban("somebody")).await;
-        memory.site("acme").unwrap().saw("ada", credential);
+        memory.site("acme").unwrap().saw("ada", credential, UnixTime::now());
         admin_says(&state, "POST", "/v1/sites/acme/logouts", r#"{"id": "ada"}"#).await;
         assert!(memory.site("acme").unwrap().is_held(&credential, UnixTime::now()));
     }

@@ -132,7 +132,7 @@ impl Inquiry<'_, '_> {
         let Some(credential) = credential else { return false };
         let digest = self.memory.digest(Purpose::Credential, credential);
         if undated {
-            self.known.saw(id, digest);
+            self.known.saw(id, digest, self.now);
         }
         self.known.is_held(&digest, self.now)
     }

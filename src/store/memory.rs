@@ -23,6 +23,9 @@ use crate::secret::Secret;
 
 /// Credentials of one identity that are known by their digests, for a logout.
 const SEEN: usize = 32;
+/// How long they are known after the last of them was seen, and how often that is noted.
+const SEEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const SEEN_ANEW: Duration = Duration::from_secs(60);
 /// How long a logout is remembered: longer than any session or credential should live.
 pub(super) const LOGOUTS_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
@@ -179,6 +182,8 @@ struct Marks {
     ended: Option<UnixTime>,
     /// Credentials that do not say when they were issued.
     seen: Vec<Digest>,
+    /// When the last of them was.
+    seen_at: UnixTime,
 }
 
 /// Where an identity stands.
@@ -236,14 +241,17 @@ impl SiteMemory {
     }
 
     /// Remembers a credential that does not say when it was issued.
-    pub fn saw(&self, id: &str, credential: Digest) {
-        let known = |marks: &Marks| marks.seen.last() == Some(&credential);
+    pub fn saw(&self, id: &str, credential: Digest, now: UnixTime) {
+        let known = |marks: &Marks| {
+            marks.seen.last() == Some(&credential) && now.since(marks.seen_at) < SEEN_ANEW
+        };
         if self.marks.read(id, known) == Some(true) {
             return;
         }
         self.mark_of(id, |marks| {
             marks.seen.retain(|seen| *seen != credential);
             marks.seen.push(credential);
+            marks.seen_at = now;
             let over = marks.seen.len().saturating_sub(SEEN);
             marks.seen.drain(..over);
         });
@@ -356,13 +364,13 @@ impl SiteMemory {
         self.held.retain(|_, until| now < *until);
         self.used.retain(|_, used| now < used.until);
         self.sessions.purge(now, |id| self.mark(id, now).banned);
-        self.marks.retain(|id, marks| {
+        self.marks.retain(|_, marks| {
             marks.ban = marks.ban.take().filter(|ban| ban.holds(now));
             let fresh = |at: Option<UnixTime>| at.is_some_and(|at| now.since(at) < LOGOUTS_KEPT);
             marks.ban.is_some()
                 || fresh(marks.logout)
                 || fresh(marks.ended)
-                || !marks.seen.is_empty() && self.sessions.has(id)
+                || !marks.seen.is_empty() && now.since(marks.seen_at) < SEEN_KEPT
         });
     }
 

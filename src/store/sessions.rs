@@ -86,11 +86,6 @@ impl Sessions {
         self.bindings.read(session, Arc::clone)
     }
 
-    /// Whether an identity has any.
-    pub fn has(&self, id: &str) -> bool {
-        self.index.lock().of_one.contains_key(id)
-    }
-
     /// The sessions of an identity.
     pub fn of(&self, id: &str) -> Vec<(Digest, Arc<Binding>)> {
         let index = self.index.lock();

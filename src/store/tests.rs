@@ -136,7 +136,7 @@ fn no_more_than_32_credentials_of_an_identity_are_known() {
     let memory = memory();
     bind(&memory, "any", "ada", 1);
     for number in 0..40 {
-        of(&memory).saw("ada", memory.digest(Purpose::Credential, &number.to_string()));
+        of(&memory).saw("ada", memory.digest(Purpose::Credential, &number.to_string()), at(9));
     }
     let seen = of(&memory).seen("ada");
     assert_eq!(seen.len(), 32);
@@ -213,7 +213,7 @@ fn a_logout_holds_what_was_seen_before_it_and_has_that_kept() {
     let _store = Store::new(memory.clone(), Box::new(Noting(noted.clone())));
     memory.prepare(&limited(10, 10));
     let (before, after) = ["before", "after"].map(|v| memory.digest(Purpose::Credential, v)).into();
-    of(&memory).saw("ada", before);
+    of(&memory).saw("ada", before, at(5));
     let logout = |secs| Change::Logout { site: site(), id: "ada".into(), at: at(secs) };
     assert_eq!(memory.would_follow(&logout(10)).len(), 1);
     // It may come from another replica: whoever saw the credential holds it.
@@ -222,7 +222,7 @@ fn a_logout_holds_what_was_seen_before_it_and_has_that_kept() {
     let hold = Change::Hold { site: site(), credential: before, until: at(610) };
     assert_eq!(*noted.lock(), [hold]);
     // The same one told again, as a snapshot does, does not concern what was seen since.
-    of(&memory).saw("ada", after);
+    of(&memory).saw("ada", after, at(15));
     memory.apply(&logout(10));
     assert!(!of(&memory).is_held(&after, at(11)));
     assert!(memory.would_follow(&logout(10)).is_empty());
