@@ -218,13 +218,17 @@ async fn answers_that_stream_break_off_and_only_those_that_rest_on_the_key() {
     let (old, new) = (token(OLD, "u-1"), token(NEW, "u-1"));
     let kept =
         [stream(&gateway, "/trickle", Some(&new)).await, stream(&gateway, "/trickle", None).await];
-    let mut concerned = [stream(&gateway, "/trickle", Some(&old)).await];
+    let mut concerned = [
+        stream(&gateway, "/trickle", Some(&old)).await,
+        // Nothing of this one is on its way.
+        stream(&gateway, "/events", Some(&old)).await,
+    ];
     let http2 = h2c::Connection::open(gateway.address).await;
     let bearer = format!("Bearer {old}");
     let reset = tokio::spawn(async move {
         http2.try_send("GET", HOST, "/trickle", &[("authorization", &bearer)]).await
     });
-    eventually("all are under way", PATIENCE, || async { echo.received().len() == 4 }).await;
+    eventually("all are under way", PATIENCE, || async { echo.received().len() == 5 }).await;
     let asked = without_old_key(&gateway).await;
     for answer in &mut concerned {
         let mut rest = Vec::new();
@@ -238,7 +242,7 @@ async fn answers_that_stream_break_off_and_only_those_that_rest_on_the_key() {
         let piece = async { answer.read_exact(&mut [0; 64]).await.expect("more") };
         tokio::time::timeout(PATIENCE, piece).await.expect("more");
     }
-    eventually("they are counted", PATIENCE, || async { closed(&gateway, "revoked").await == 2.0 })
+    eventually("they are counted", PATIENCE, || async { closed(&gateway, "revoked").await == 3.0 })
         .await;
     let errors = gateway.metrics().await.sum("countersign_upstream_errors_total", &[]);
     assert_eq!(errors, 0.0, "the backend has done nothing wrong");
