@@ -6,28 +6,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::change::{Ban, Binding, Change};
+use super::change::Change;
 use super::digest::{Digest, DigestKey, Purpose};
 use super::listeners::Listeners;
-use super::sessions::{Limits, Sessions};
-use super::shards::Shards;
+use super::sessions::Limits;
+use super::site::SiteMemory;
 use crate::clock::UnixTime;
 use crate::plan::Plan;
 use crate::secret::Secret;
-
-/// Credentials of one identity that are known by their digests, for a logout.
-const SEEN: usize = 32;
-/// How long they are known after the last of them was seen, and how often that is noted.
-const SEEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-const SEEN_ANEW: Duration = Duration::from_secs(60);
-/// How long a logout is remembered: longer than any session or credential should live.
-pub(super) const LOGOUTS_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 type Sites = HashMap<Arc<str>, Arc<SiteMemory>>;
 
@@ -80,10 +71,8 @@ impl Memory {
                 .session
                 .as_deref()
                 .map(|session| Limits { all: session.max, of_one: session.max_per_identity });
-            let memory = self.site_or_new(&site.name);
-            memory.sessions.limit(limits.unwrap_or_default());
-            let hold = u64::try_from(site.remembers.logout_hold.as_millis()).unwrap_or(u64::MAX);
-            memory.logout_hold.store(hold, Ordering::Relaxed);
+            let limits = limits.unwrap_or_default();
+            self.site_or_new(&site.name).prepare(limits, site.remembers.logout_hold);
         }
     }
 
@@ -158,248 +147,5 @@ impl Memory {
         sites.insert(name.clone(), site.clone());
         self.sites.store(Arc::new(sites));
         site
-    }
-}
-
-/// What is remembered of one site's visitors.
-#[derive(Default)]
-pub struct SiteMemory {
-    marks: Shards<Arc<str>, Marks>,
-    sessions: Sessions,
-    held: Shards<Digest, UnixTime>,
-    used: Shards<Digest, Used>,
-    /// For how many milliseconds a logout refuses the credentials that were seen.
-    logout_hold: AtomicU64,
-}
-
-/// What is remembered of an identity.
-#[derive(Default)]
-struct Marks {
-    ban: Option<Ban>,
-    /// What was issued or bound until then is revoked.
-    logout: Option<UnixTime>,
-    /// What was bound until then is revoked.
-    ended: Option<UnixTime>,
-    /// Credentials that do not say when they were issued.
-    seen: Vec<Digest>,
-    /// When the last of them was.
-    seen_at: UnixTime,
-}
-
-/// Where an identity stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// It is banned.
-    pub banned: bool,
-    /// Credentials issued until then are revoked.
-    pub logout: Option<UnixTime>,
-    /// Sessions bound until then are revoked.
-    pub ended: Option<UnixTime>,
-}
-
-#[derive(Clone, Copy)]
-struct Used {
-    at: UnixTime,
-    until: UnixTime,
-}
-
-impl SiteMemory {
-    /// Where an identity stands.
-    pub fn mark(&self, id: &str, now: UnixTime) -> Mark {
-        let of = |marks: &Marks| Mark {
-            banned: marks.ban.as_ref().is_some_and(|ban| ban.holds(now)),
-            logout: marks.logout,
-            ended: marks.ended.max(marks.logout),
-        };
-        self.marks.read(id, of).unwrap_or_default()
-    }
-
-    /// Whether there is a credential that is refused for itself, so that its digest is worth
-    /// computing.
-    pub fn holds_any(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// Whether this very credential is refused.
-    pub fn is_held(&self, credential: &Digest, now: UnixTime) -> bool {
-        self.held.read(credential, |until| now < *until).unwrap_or_default()
-    }
-
-    /// What a session stands or stood for. A session that is over by itself is remembered
-    /// only while its identity is banned.
-    pub fn session(&self, session: &Digest) -> Option<Arc<Binding>> {
-        self.sessions.get(session)
-    }
-
-    /// Uses a credential that serves once; says when it was first used.
-    pub fn use_once(&self, credential: Digest, now: UnixTime, until: UnixTime) -> UnixTime {
-        let first = |map: &mut HashMap<_, Used, _>| {
-            let used = map.entry(credential).or_insert(Used { at: now, until });
-            used.at
-        };
-        self.used.write(&credential, first).unwrap_or(now)
-    }
-
-    /// Remembers a credential that does not say when it was issued.
-    pub fn saw(&self, id: &str, credential: Digest, now: UnixTime) {
-        let known = |marks: &Marks| {
-            marks.seen.last() == Some(&credential) && now.since(marks.seen_at) < SEEN_ANEW
-        };
-        if self.marks.read(id, known) == Some(true) {
-            return;
-        }
-        self.mark_of(id, |marks| {
-            marks.seen.retain(|seen| *seen != credential);
-            marks.seen.push(credential);
-            marks.seen_at = now;
-            let over = marks.seen.len().saturating_sub(SEEN);
-            marks.seen.drain(..over);
-        });
-    }
-
-    /// The credentials that were seen of an identity and do not say when they were issued.
-    pub fn seen(&self, id: &str) -> Vec<Digest> {
-        self.marks.read(id, |marks| marks.seen.clone()).unwrap_or_default()
-    }
-
-    /// The ban of an identity that is in force.
-    pub fn ban(&self, id: &str, now: UnixTime) -> Option<Ban> {
-        self.marks.read(id, |marks| marks.ban.clone().filter(|ban| ban.holds(now)))?
-    }
-
-    /// Every ban in force, by identity.
-    pub fn bans(&self, now: UnixTime) -> Vec<(Arc<str>, Ban)> {
-        let mut bans = Vec::new();
-        self.marks.each(|id, marks| {
-            bans.extend(
-                marks.ban.clone().filter(|ban| ban.holds(now)).map(|ban| (id.clone(), ban)),
-            );
-        });
-        bans.sort_by(|(one, _), (other, _)| one.cmp(other));
-        bans
-    }
-
-    /// The sessions of an identity, by their digests.
-    pub fn sessions_of(&self, id: &str) -> Vec<(Digest, Arc<Binding>)> {
-        self.sessions.of(id)
-    }
-
-    /// How many sessions an identity may have.
-    pub fn most_sessions_of_one(&self) -> usize {
-        self.sessions.limits().of_one
-    }
-
-    /// How many bans (also lapsed ones not yet purged) and sessions are remembered.
-    pub fn len(&self) -> (usize, usize) {
-        (self.marks.len(), self.sessions.len())
-    }
-
-    fn is_news(&self, id: &str, logout: UnixTime) -> bool {
-        self.mark(id, logout).logout < Some(logout)
-    }
-
-    /// Makes a change, and says which others follow from it.
-    fn apply(&self, change: &Change) -> Vec<Change> {
-        match change {
-            Change::Ban { id, ban, .. } => self.mark_of(id, |marks| {
-                marks.ended = marks.ended.max(Some(ban.since));
-                marks.ban = Some(ban.clone());
-            }),
-            Change::Unban { id, .. } => self.mark_of(id, |marks| marks.ban = None),
-            Change::Logout { site, id, at } => {
-                let mut seen = Vec::new();
-                self.mark_of(id, |marks| {
-                    // The same logout told again must not hold what was seen since.
-                    if marks.logout < Some(*at) {
-                        marks.logout = Some(*at);
-                        seen = std::mem::take(&mut marks.seen);
-                    }
-                });
-                return self.holds(site, &seen, *at);
-            }
-            Change::Hold { credential, until, .. } => {
-                self.held.write(credential, |map| {
-                    let held = map.entry(*credential).or_insert(*until);
-                    *held = (*held).max(*until);
-                });
-            }
-            Change::Use { credential, at, until, .. } => {
-                self.used.write(credential, |map| {
-                    let used = map.entry(*credential).or_insert(Used { at: *at, until: *until });
-                    used.at = used.at.min(*at);
-                });
-            }
-            Change::Bind { session, binding, .. } => self.sessions.bind(*session, binding),
-            Change::End { session, at, .. } => self.sessions.end(session, *at),
-            Change::Forget { id, at, .. } => {
-                self.sessions.forget(id, *at);
-                self.marks.write(&**id, |map| map.get_mut(&**id).map(|marks| marks.seen.clear()));
-            }
-        }
-        Vec::new()
-    }
-
-    /// The holds of credentials that a logout at that moment cannot tell from fresh ones.
-    fn holds(&self, site: &Arc<str>, seen: &[Digest], at: UnixTime) -> Vec<Change> {
-        let hold = Duration::from_millis(self.logout_hold.load(Ordering::Relaxed));
-        if hold.is_zero() {
-            return Vec::new();
-        }
-        let until = at.after(hold);
-        let held = |credential: &Digest| {
-            let (site, credential) = (site.clone(), *credential);
-            Change::Hold { site, credential, until }
-        };
-        seen.iter().map(held).collect()
-    }
-
-    fn mark_of(&self, id: &str, change: impl FnOnce(&mut Marks)) {
-        self.marks.write(id, |map| match map.get_mut(id) {
-            Some(marks) => change(marks),
-            None => change(map.entry(id.into()).or_default()),
-        });
-    }
-
-    fn purge(&self, now: UnixTime) {
-        self.held.retain(|_, until| now < *until);
-        self.used.retain(|_, used| now < used.until);
-        self.sessions.purge(now, |id| self.mark(id, now).banned);
-        self.marks.retain(|_, marks| {
-            marks.ban = marks.ban.take().filter(|ban| ban.holds(now));
-            let fresh = |at: Option<UnixTime>| at.is_some_and(|at| now.since(at) < LOGOUTS_KEPT);
-            marks.ban.is_some()
-                || fresh(marks.logout)
-                || fresh(marks.ended)
-                || !marks.seen.is_empty() && now.since(marks.seen_at) < SEEN_KEPT
-        });
-    }
-
-    fn each_change(&self, site: &Arc<str>, tell: &mut impl FnMut(Change)) {
-        let site = || site.clone();
-        self.marks.each(|id, marks| {
-            let id = || id.clone();
-            match (&marks.ban, marks.ended) {
-                (Some(ban), _) => tell(Change::Ban { site: site(), id: id(), ban: ban.clone() }),
-                // A lifted ban still ends what was bound before it.
-                (None, Some(since)) => {
-                    let ban = Ban { reason: None, since, until: Some(since) };
-                    tell(Change::Ban { site: site(), id: id(), ban });
-                }
-                (None, None) => {}
-            }
-            if let Some(at) = marks.logout {
-                tell(Change::Logout { site: site(), id: id(), at });
-            }
-        });
-        self.held.each(|credential, until| {
-            tell(Change::Hold { site: site(), credential: *credential, until: *until });
-        });
-        self.used.each(|credential, Used { at, until }| {
-            let (at, until) = (*at, *until);
-            tell(Change::Use { site: site(), credential: *credential, at, until });
-        });
-        self.sessions.each(|session, binding| {
-            tell(Change::Bind { site: site(), session: *session, binding: binding.clone() });
-        });
     }
 }

@@ -19,6 +19,7 @@ mod open;
 mod redis;
 mod sessions;
 mod shards;
+mod site;
 pub mod volatile;
 
 use std::sync::{Arc, OnceLock};
@@ -30,8 +31,9 @@ use crate::telemetry::{Metrics, StoreOperation};
 
 pub use change::{Ban, Binding, Change};
 pub use digest::{Digest, DigestKey, Purpose};
-pub use memory::{Mark, Memory, SiteMemory};
+pub use memory::Memory;
 pub use open::{OpenError, Opening, open};
+pub use site::{Mark, SiteMemory};
 
 /// Makes changes last.
 #[async_trait]

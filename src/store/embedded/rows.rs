@@ -9,7 +9,8 @@ use std::sync::Arc;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use super::super::change::{Ban, Change};
-use super::super::memory::{LOGOUTS_KEPT, Memory};
+use super::super::memory::Memory;
+use super::super::site::LOGOUTS_KEPT;
 use super::trouble::Trouble;
 use crate::clock::UnixTime;
 

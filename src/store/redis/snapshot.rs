@@ -12,7 +12,7 @@ use super::writer::most;
 use crate::clock::UnixTime;
 use crate::store::change::Change;
 use crate::store::digest::Digest;
-use crate::store::memory::LOGOUTS_KEPT;
+use crate::store::site::LOGOUTS_KEPT;
 
 /// How many members are asked for, or changes made, in one round trip.
 const PAGE: usize = 500;
