@@ -161,7 +161,7 @@ impl Memory {
 #[derive(Default)]
 pub struct SiteMemory {
     marks: Shards<Arc<str>, Marks>,
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
     held: Shards<Digest, UnixTime>,
     used: Shards<Digest, Used>,
     /// For how many milliseconds a logout refuses the credentials that were seen.
@@ -273,11 +273,6 @@ impl SiteMemory {
     /// The sessions of an identity, by their digests.
     pub fn sessions_of(&self, id: &str) -> Vec<(Digest, Arc<Binding>)> {
         self.sessions.of(id)
-    }
-
-    /// How many sessions an identity may have.
-    pub fn most_sessions_of_one(&self) -> usize {
-        self.sessions.limits().of_one
     }
 
     /// How many bans (also lapsed ones not yet purged) and sessions are remembered.
