@@ -52,8 +52,7 @@ impl Memory {
         self.key.load().digest(purpose, value)
     }
 
-    /// Takes another key, that of the replicas with which memory is shared from now on. What
-    /// is remembered by its digest is not found any more, unless the key is the same.
+    /// Takes the replicas' key; what is remembered by a digest of another is not found again.
     pub fn set_key(&self, key: &Secret) {
         self.key.store(Arc::new(DigestKey::new(key)));
     }

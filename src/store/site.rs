@@ -24,7 +24,7 @@ pub(super) const LOGOUTS_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60
 #[derive(Default)]
 pub struct SiteMemory {
     marks: Shards<Arc<str>, Marks>,
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
     held: Shards<Digest, UnixTime>,
     used: Shards<Digest, Used>,
     /// For how many milliseconds a logout refuses the credentials that were seen.

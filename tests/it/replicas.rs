@@ -54,14 +54,8 @@ async fn seen(gateway: &Gateway, session: &str, token: Option<&str>) -> Result<S
     }
 }
 
-/// Bans somebody as an instance does, through its log.
-async fn ban(redis: &RedisServer, id: &str) {
-    let change = json!({
-        "change": "ban", "site": "chat", "id": id, "ban": { "since": sign::now() * 1000 },
-    });
-    let n: u64 = redis.ask(&["HINCRBY", "countersign:meta", "entries", "1"]).await;
-    let entry = ["XADD", "countersign:log", "*", "n", &n.to_string(), "change"];
-    redis.ask::<String>(&[&entry[..], &[&change.to_string()]].concat()).await;
+async fn ban(gateway: &Gateway, id: &str) -> u16 {
+    gateway.ask("PUT", &format!("/v1/sites/chat/bans/{id}")).await.status
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,7 +84,7 @@ async fn replicas_share_sessions_and_bans_and_outlive_an_outage() {
             sockets.push(Socket::open(gateway.address, &upgrade).await.unwrap());
         }
         let start = Instant::now();
-        ban(&redis, &id).await;
+        assert_eq!(ban(&one, &id).await, 201);
         for socket in &mut sockets {
             assert_eq!(socket.farewell().await, (3003, "banned".to_owned()));
             took.push(start.elapsed());
@@ -101,7 +95,7 @@ async fn replicas_share_sessions_and_bans_and_outlive_an_outage() {
     assert!(took[39] < Duration::from_secs(1), "{took:?}");
 
     // Redis goes: no request fails, and what was known holds.
-    ban(&redis, "bob").await;
+    assert_eq!(ban(&other, "bob").await, 201);
     eventually("bob is out", PATIENCE, || async { seen(&one, "s-bob", None).await == Err(403) })
         .await;
     redis.stop();
@@ -113,6 +107,8 @@ async fn replicas_share_sessions_and_bans_and_outlive_an_outage() {
         assert_eq!(seen(&other, "s-bob", None).await, Err(403));
     }
     becomes(&one, 200, "degraded").await;
+    assert_eq!(ban(&one, "ada").await, 503);
+    assert_eq!(seen(&one, "s-ada", None).await, Ok("ada".into()), "nothing has changed");
     assert_eq!(one.metrics().await.sum("countersign_store_up", &[]), 0.0);
     assert_eq!(seen(&one, "s-cleo", Some(&token("cleo"))).await, Ok("cleo".into()));
 
@@ -124,6 +120,12 @@ async fn replicas_share_sessions_and_bans_and_outlive_an_outage() {
         seen(&other, "s-cleo", None).await == Ok("cleo".into())
     })
     .await;
+    assert_eq!(ban(&one, "cleo").await, 201);
+    eventually("cleo is out", PATIENCE, || async {
+        seen(&other, "s-cleo", None).await == Err(403)
+    })
+    .await;
+    assert_eq!(seen(&other, "s-ada", None).await, Ok("ada".into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -103,7 +103,7 @@ fn outcome(answer: RedisResult<Option<String>>) -> Result<Outcome, Trouble> {
 
 /// How many sessions an identity of the change's site may have.
 pub fn most(shared: &Shared, change: &Change) -> usize {
-    shared.memory.site(change.site()).map_or(1, |site| site.most_sessions_of_one())
+    shared.memory.site(change.site()).map_or(1, |site| site.sessions.limits().of_one)
 }
 
 /// Whether a change can be made at all.
