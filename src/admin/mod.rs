@@ -3,7 +3,7 @@
 //!
 //! Both are the same [`service`]; the health listener's has no `/v1` and does not look at
 //! `Host`, because kubelet and Prometheus call it by the pod's address. Only HTTP/1 is
-//! spoken, requests are bounded in time and size.
+//! spoken, and requests are bounded in time and size.
 
 mod access;
 mod act;
