@@ -197,6 +197,11 @@ mod tests {
             })
         };
         let (state, away) = (state(), state_with(Away::store(true)));
+        // `tracing` loses the first line of a place that another test reaches for the first
+        // time at the same moment.
+        for state in [&state, &away] {
+            run(state.clone(), "PUT", "");
+        }
         let lines = run(state.clone(), "PUT", r#"{"reason": "spam"}"#);
         let line: Value = serde_json::from_str(&lines.concat()).unwrap();
         for (field, value) in [
