@@ -1,7 +1,6 @@
 //! The examination, top to bottom: host → site → path → route → credential → finding →
 //! policy → edits.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderName, Method, header};
@@ -15,7 +14,7 @@ use super::inbound::Inbound;
 use super::policy::{Decision, Finding, Mode, decide};
 use super::presented::Presented;
 use super::prover::{Asked, Prover};
-use super::session;
+use super::session::{self, SessionToken};
 use super::source::Found;
 use super::values::Values;
 use super::verb::{self, Verb};
@@ -140,7 +139,9 @@ fn outcome<'p>(
         (decide(Mode::Off, Finding::Absent { unsigned: false }), Presented::nothing(place))
     } else {
         let mut presented = Presented::find(place, request, &content, &has_shape);
-        let finding = finding(place, plan, request, &content, &mut presented, now, prover);
+        let sessions = sessions(place, request, &content)?;
+        let finding =
+            finding(place, plan, request, &content, &sessions, &mut presented, now, prover);
         *way = presented.vouching().0.way;
         (decide(place.settings.mode, finding), presented)
     };
@@ -224,6 +225,26 @@ fn content<'b>(
     }
 }
 
+/// The session tokens that a request carries.
+///
+/// # Errors
+/// [`Fault::BadRequest`]: there are too many to be looked up. `observe` looks up none.
+fn sessions<'a>(
+    place: &Place<'_, '_>,
+    request: &RequestView<'a>,
+    content: &'a Content<'_>,
+) -> Result<Vec<SessionToken<'a>>, Refusal> {
+    let Some(session) = place.site.remembers.session.as_deref() else { return Ok(Vec::new()) };
+    match session::tokens(session, request, content) {
+        Ok(tokens) => Ok(tokens),
+        Err(_) if !place.settings.mode.cleans() => Ok(Vec::new()),
+        Err(_) => {
+            let detail = "the request carries too many different session tokens";
+            Err(Refusal::fault(Fault::BadRequest, detail))
+        }
+    }
+}
+
 /// What the request's credential comes to. The order of the checks is the order of
 /// [`Reason`]: presence, ambiguity, origin, size, then the dialect's own.
 fn finding<'p>(
@@ -231,48 +252,42 @@ fn finding<'p>(
     plan: &Plan,
     request: &RequestView<'_>,
     content: &Content<'_>,
+    sessions: &[SessionToken<'_>],
     presented: &mut Presented<'p, '_>,
     now: UnixTime,
     prover: &impl Prover<'p>,
 ) -> Finding {
-    let rejected =
-        |reason, detail: Cow<'static, str>| Finding::Rejected(Rejection::new(reason, detail));
-    if presented.is_ambiguous() {
-        return rejected(Reason::Ambiguous, "the request carries two different credentials".into());
-    }
-    let origins = &place.settings.allowed_origins;
-    if let Some(why) = origin::objection(request, &place.host, origins, presented.only_cookies()) {
-        return rejected(Reason::OriginNotAllowed, why.into());
-    }
-    let sessions = place.site.remembers.session.as_deref();
-    let sessions = sessions.map(|session| session::tokens(session, request, content));
-    let Ok(sessions) = sessions.transpose() else {
-        return rejected(Reason::Ambiguous, "the request carries too many session tokens".into());
-    };
-    let sessions = sessions.unwrap_or_default();
     let (way, found) = presented.vouching();
     let credential = found.credential.as_ref().zip(found.proof());
+    let at_once = at_once(place, request, presented);
     let unsigned = || Claims::any_in(&place.site.fields, request, content);
     let absent = || Finding::Absent { unsigned: unsigned() };
-    if credential.is_none() && sessions.is_empty() {
+    if credential.is_none() && sessions.is_empty() && at_once.is_none() {
         return absent();
     }
-    let objection = sessions
-        .iter()
-        .any(|token| token.ambient)
-        .then(|| origin::objection(request, &place.host, origins, true))
-        .flatten();
-    let verified = credential.map(|(credential, proof)| {
-        verified(way, credential, proof, plan.limits.credential, now, prover)
-    });
+    let ambient = sessions.iter().any(|token| token.ambient);
+    let doubt = || verb::doubt(request, &place.host, place.settings);
+    let objection = match place.verb {
+        _ if !ambient => None,
+        Some(_) => doubt(),
+        None => origin::objection(request, &place.host, &place.settings.allowed_origins, true),
+    };
+    let verified = match (at_once, credential) {
+        (Some(rejection), _) => Some(Err(rejection)),
+        (None, Some((credential, proof))) => {
+            Some(verified(way, credential, proof, plan.limits.credential, now, prover))
+        }
+        (None, None) => None,
+    };
     let recalled = prover.recall(Asked {
         site: place.site,
         settings: place.settings,
         presented: verified,
         credential: found.proof(),
-        sessions: &sessions,
+        sessions,
         objection,
-        keeps: request.upgrade || place.verb.is_some(),
+        caused: ambient && doubt().is_some(),
+        keeps: place.verb.is_some() || place.site.remembers.session.is_some() || lasts(request),
         now,
     });
     if let Some(name) = recalled.dialect {
@@ -283,6 +298,31 @@ fn finding<'p>(
         Finding::Absent { .. } => absent(),
         finding => finding,
     }
+}
+
+/// What is wrong with a request before any credential is looked at.
+fn at_once(
+    place: &Place<'_, '_>,
+    request: &RequestView<'_>,
+    presented: &Presented<'_, '_>,
+) -> Option<Rejection> {
+    if presented.is_ambiguous() {
+        let detail = "the request carries two different credentials";
+        return Some(Rejection::new(Reason::Ambiguous, detail));
+    }
+    let (origins, only_cookies) = (&place.settings.allowed_origins, presented.only_cookies());
+    let doubted = place.verb.is_some() && only_cookies;
+    let why = origin::objection(request, &place.host, origins, only_cookies)
+        .or_else(|| verb::doubt(request, &place.host, place.settings).filter(|_| doubted));
+    why.map(|why| Rejection::new(Reason::OriginNotAllowed, why))
+}
+
+/// Whether what comes of a request may stay open for long.
+fn lasts(request: &RequestView<'_>) -> bool {
+    let streams = |accepted: &http::HeaderValue| {
+        accepted.to_str().is_ok_and(|accepted| accepted.contains("text/event-stream"))
+    };
+    request.upgrade || request.headers.get_all(header::ACCEPT).iter().any(streams)
 }
 
 fn verified<'p>(
@@ -347,7 +387,12 @@ mod tests {
         }
 
         fn recall(&self, asked: Asked<'_, '_>) -> Recalled {
-            Recalled::nothing(asked.presented)
+            let finding = match asked.presented {
+                Some(Ok(identity)) => Finding::Proven(identity),
+                Some(Err(rejection)) => Finding::Rejected(rejection),
+                None => Finding::Absent { unsigned: false },
+            };
+            Recalled { finding, dialect: None }
         }
     }
 

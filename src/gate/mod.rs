@@ -32,7 +32,7 @@ mod presented;
 mod prover;
 mod query;
 pub mod route;
-mod session;
+pub(crate) mod session;
 mod source;
 mod spent;
 #[cfg(test)]

@@ -82,6 +82,12 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// Whether the browser says that a page of another site caused the request (Fetch Metadata).
+pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
+    let said = headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
+    said.is_some_and(|said| !matches!(said, b"same-origin" | b"none"))
+}
+
 /// Whether the request's `Origin` is one of the listed.
 pub fn is_listed(headers: &HeaderMap, allowed: &[Origin]) -> bool {
     matches!(sender(headers), Sender::Page(origin) if allowed.contains(&origin))

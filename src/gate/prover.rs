@@ -39,6 +39,9 @@ pub(crate) struct Asked<'a, 'p> {
     pub sessions: &'a [SessionToken<'a>],
     /// Why a cookie may not count in this request, if it may not.
     pub objection: Option<&'static str>,
+    /// A page of another site may have caused the request: what cookies carry is bound to
+    /// nothing that it brings.
+    pub caused: bool,
     /// Whether the credential's digest is wanted: something will last that rests on it.
     pub keeps: bool,
     /// The moment.
@@ -52,16 +55,4 @@ pub(crate) struct Recalled {
     pub finding: Finding,
     /// The dialect that proved what a session stands for, where nothing else did.
     pub dialect: Option<Arc<str>>,
-}
-
-impl Recalled {
-    /// Memory has nothing to say.
-    pub fn nothing(presented: Option<Result<Identity, Rejection>>) -> Self {
-        let finding = match presented {
-            Some(Ok(identity)) => Finding::Proven(identity),
-            Some(Err(rejection)) => Finding::Rejected(rejection),
-            None => Finding::Absent { unsigned: false },
-        };
-        Self { finding, dialect: None }
-    }
 }

@@ -52,3 +52,21 @@ pub(super) fn is_foreign(request: &RequestView<'_>, host: &Host<'_>, settings: &
         Sender::Page(page) => !allowed.contains(&page) && !page.is_at(host, request.tls),
     }
 }
+
+/// Why a cookie may not stand for the visitor in this request, if it may not: the page
+/// behind it is not known to be one that may speak to the site. Reading is no safer than
+/// writing here: `whoami` tells a name.
+pub(super) fn doubt(
+    request: &RequestView<'_>,
+    host: &Host<'_>,
+    settings: &Settings,
+) -> Option<&'static str> {
+    let known = match origin::sender(request.headers) {
+        Sender::Unsaid => !origin::is_cross_site(request.headers),
+        Sender::Opaque => false,
+        Sender::Page(page) => {
+            settings.allowed_origins.contains(&page) || page.is_at(host, request.tls)
+        }
+    };
+    (!known).then_some("a cookie counts here only for pages of this site's allowed_origins")
+}

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use http::{HeaderMap, HeaderValue, header};
 
-use super::Carried;
+use super::{Carried, Shown};
 use crate::clock::UnixTime;
-use crate::dialect::Pointer;
 use crate::dialect::json::{self, Json};
+use crate::gate::session;
 use crate::identity::Identity;
-use crate::plan::{Brought, Session, Site};
+use crate::plan::{Brought, Proof, Session, Site};
 use crate::store::{Binding, Change, Digest, Memory, Purpose, Store};
 
 /// Larger answers bring no token.
@@ -30,6 +30,11 @@ pub struct Binder {
     binding: Arc<Binding>,
     /// Of the request; nothing where a session verified it.
     tokens: Vec<Digest>,
+    /// What the request proved its identity by: if it has been ended meanwhile, nothing is
+    /// bound.
+    shown: Vec<Digest>,
+    credential: Option<Digest>,
+    judged: UnixTime,
     /// Whether a cookie of our own is to be handed out.
     cookie: bool,
     /// The answer's body so far, while it is read.
@@ -45,35 +50,49 @@ impl Binder {
         now: UnixTime,
     ) -> Option<Self> {
         let session = site.remembers.session.clone()?;
-        let site_name = site.name.clone();
-        if let Some(binding) = &carried.by_session {
-            let (binding, tokens) = (binding.clone(), Vec::new());
-            return Some(Self {
-                site: site_name,
-                session,
-                binding,
-                tokens,
-                cookie: false,
-                body: None,
-            });
-        }
-        let signed = |proof: &crate::plan::Proof<'_>| {
-            proof.keys().keys().iter().any(|key| key.print() == identity.print)
+        let (binding, tokens, cookie) = match &carried.by_session {
+            Some(binding) => (binding.clone(), Vec::new(), false),
+            None => {
+                let signed = |proof: &Proof<'_>| {
+                    proof.keys().keys().iter().any(|key| key.print() == identity.print)
+                };
+                let dialect = site.proofs(&site.settings).find(signed)?.dialect;
+                let binding = Binding::of(identity, dialect, now, now.after(session.ttl))?;
+                // A cookie of ours that is nobody's or another's was made up, or is long over.
+                let known = memory.site_or_new(&site.name);
+                let is_own = |shown: &Shown| {
+                    let before = known.session(&shown.digest);
+                    before.is_some_and(|before| before.id() == binding.id() && before.until > now)
+                };
+                let fit = |shown: &&Shown| !shown.caused && (!shown.own || is_own(shown));
+                let fitting: Vec<&Shown> = carried.sessions.iter().filter(fit).collect();
+                let cookie = session.cookie && !fitting.iter().any(|shown| shown.own);
+                let tokens = fitting.iter().map(|shown| shown.digest).collect();
+                (Arc::new(binding), tokens, cookie)
+            }
         };
-        let dialect = site.proofs(&site.settings).find(signed)?.dialect;
-        let binding = Binding::of(identity, dialect, now, now.after(session.ttl))?;
-        // A cookie of ours that we do not know was made up, or is long over.
-        let known = memory.site(&site.name);
-        let own = carried.own.filter(|own| known.is_some_and(|known| known.session(own).is_some()));
-        let tokens = carried.sessions.iter().copied();
         Some(Self {
-            site: site_name,
-            binding: Arc::new(binding),
-            tokens: tokens.filter(|token| Some(*token) != carried.own || own.is_some()).collect(),
-            cookie: session.cookie && own.is_none(),
+            site: site.name.clone(),
             session,
+            binding,
+            tokens,
+            shown: carried.digests().collect(),
+            credential: carried.credential,
+            judged: now,
+            cookie,
             body: None,
         })
+    }
+
+    /// Whether what proved the identity has been ended since.
+    fn is_void(&self, memory: &Memory) -> bool {
+        let Some(known) = memory.site(&self.site) else { return false };
+        let ended = |session: &Digest| {
+            let ended = known.session(session).and_then(|binding| binding.ended);
+            ended.is_some_and(|at| at >= self.judged)
+        };
+        self.shown.iter().any(ended)
+            || self.credential.is_some_and(|credential| known.is_held(&credential, self.judged))
     }
 
     /// Whose session it is.
@@ -84,7 +103,7 @@ impl Binder {
     /// The answer's head has come: binds what can be bound by now. Says which cookie the
     /// client is to be given besides.
     pub fn head(&mut self, status: u16, headers: &HeaderMap, store: &Store) -> Option<HeaderValue> {
-        if !(200..300).contains(&status) && status != 101 {
+        if !(200..300).contains(&status) && status != 101 || self.is_void(store.memory()) {
             return None;
         }
         for token in std::mem::take(&mut self.tokens) {
@@ -101,7 +120,7 @@ impl Binder {
                     let set = headers.get_all(header::SET_COOKIE).iter();
                     let set = set.filter_map(|value| value.to_str().ok());
                     set.filter_map(|set| cookie(set, name))
-                        .for_each(|value| self.bring(value, store));
+                        .for_each(|value| self.bring(&session::decoded(value.into()), store));
                 }
                 Brought::Json(_) => {}
             }
@@ -127,19 +146,20 @@ impl Binder {
         }
         let body = self.body.take().unwrap_or_default();
         let Ok(document) = json::parse(&body) else { return };
+        if self.is_void(store.memory()) {
+            return;
+        }
         for place in &self.session.response {
             let Brought::Json(pointer) = place else { continue };
-            match at(&document, pointer) {
-                Some(Json::String(text)) => self.bring(text, store),
-                Some(Json::Number(digits)) => self.bring(digits, store),
-                _ => {}
+            if let Some(token) = document.at(&pointer.0).and_then(Json::as_str) {
+                self.bring(token, store);
             }
         }
     }
 
     fn bring(&self, token: &str, store: &Store) {
-        if !token.is_empty() {
-            self.bind(store.memory().digest(Purpose::Session, token), store);
+        if let Some(token) = session::canonical(token.into()) {
+            self.bind(store.memory().digest(Purpose::Session, &token), store);
         }
     }
 
@@ -185,10 +205,6 @@ fn is_readable(headers: &HeaderMap) -> bool {
         text(header::CONTENT_LENGTH).and_then(|length| length.trim().parse::<usize>().ok());
     let plain = text(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
     is_json && plain && length.is_none_or(|length| length <= LARGEST_ANSWER)
-}
-
-fn at<'j, 'a>(document: &'j Json<'a>, pointer: &Pointer) -> Option<&'j Json<'a>> {
-    pointer.0.iter().try_fold(document, |value, name| value.get(name))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::plan::{KeySets, Plan, Proof};
 use crate::store::Memory;
 
 pub use binder::Binder;
-pub use standing::Carried;
+pub use standing::{Carried, Shown};
 
 /// What a judgement came to.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::clock::UnixTime;
 use crate::dialect::keyring::KeyState;
 use crate::dialect::{Reason, Rejection};
 use crate::gate::policy::Finding;
-use crate::gate::{Asked, Mode, Recalled};
+use crate::gate::{Asked, Mode, Recalled, session};
 use crate::identity::Identity;
 use crate::plan::{OnStoreOutage, Settings, Site};
 use crate::store::{Binding, Change, Digest, Memory, Purpose, SiteMemory};
@@ -26,51 +26,89 @@ const USES_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug, Default)]
 pub struct Carried {
     /// The session tokens that the request carries, as memory knows them.
-    pub sessions: Vec<Digest>,
-    /// Those of them that a page may have caused to be sent that may not speak to the site.
-    pub ambient: Vec<Digest>,
+    pub sessions: Vec<Shown>,
     /// The credential, if something will last that rests on it.
     pub credential: Option<Digest>,
-    /// Among them one of Countersign's own.
-    pub own: Option<Digest>,
     /// What the session stands for, where that alone verified the visitor.
     pub by_session: Option<Arc<Binding>>,
-    /// A session that another replica may know.
-    pub unknown: Option<Digest>,
+    /// Sessions that only other replicas may know.
+    pub unknown: Vec<Digest>,
     /// What is to be remembered of the credential, whatever becomes of the request.
     pub used: Option<Change>,
 }
 
+/// A session's token that a request shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// As memory knows it.
+    pub digest: Digest,
+    /// Countersign's own.
+    pub own: bool,
+    /// A page of another site may have caused it to be sent.
+    pub caused: bool,
+}
+
+impl Carried {
+    /// The sessions' digests.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.sessions.iter().map(|shown| shown.digest)
+    }
+}
+
 /// Asks memory about a request.
 pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carried) -> Recalled {
+    let (site, settings, now) = (asked.site, asked.settings, asked.now);
+    let known = memory.site_or_new(&site.name);
     for token in asked.sessions {
         let digest = memory.digest(Purpose::Session, &token.value);
-        carried.sessions.push(digest);
-        if token.own {
-            carried.own = Some(digest);
-        }
-        if token.ambient && asked.objection.is_some() {
-            carried.ambient.push(digest);
+        let caused = token.ambient && asked.caused;
+        carried.sessions.push(Shown { digest, own: token.own, caused });
+        if known.session(&digest).is_none() {
+            carried.unknown.push(digest);
         }
     }
-    carried.credential = asked
-        .credential
-        .filter(|_| asked.keeps)
-        .map(|credential| memory.digest(Purpose::Credential, credential));
-    let (site, settings, now) = (asked.site, asked.settings, asked.now);
-    let Some(known) = memory.site(&site.name) else { return Recalled::nothing(asked.presented) };
+    let keeps = asked.credential.filter(|_| asked.keeps);
+    carried.credential = keeps.map(|credential| digest_of(memory, credential));
     let inquiry = Inquiry { memory, known: &known, site, settings, now };
-    match asked.presented {
+    let mut holder = None;
+    let mut recalled = match asked.presented {
         Some(Ok(identity)) => {
+            holder = identity.id.clone();
             let finding = inquiry.of_proven(identity, asked.credential, carried);
             Recalled { finding, dialect: None }
         }
         Some(Err(rejection)) => {
-            let finding = Finding::Rejected(inquiry.of_rejected(rejection, &carried.sessions));
-            Recalled { finding, dialect: None }
+            holder = rejection.holder.as_deref().map(str::to_owned);
+            let out_of_time = is_of_time(rejection.reason);
+            let finding = Finding::Rejected(rejection);
+            let banned = inquiry
+                .keeps_out(holder.as_deref(), carried)
+                .filter(|why| out_of_time && why.reason == Reason::Banned);
+            Recalled { finding: banned.map_or(finding, Finding::Rejected), dialect: None }
         }
         None => inquiry.of_session(asked.objection, carried),
+    };
+    // `accept` overlooks what is wrong with a request, but not who is kept out.
+    let overlooked = match &recalled.finding {
+        Finding::Rejected(why) | Finding::Barred(_, why) => {
+            settings.mode == Mode::Accept && !matches!(why.reason, Reason::Banned | Reason::Revoked)
+        }
+        Finding::Absent { .. } | Finding::Proven(_) => false,
+    };
+    if overlooked && let Some(why) = inquiry.keeps_out(holder.as_deref(), carried) {
+        recalled.finding = Finding::Rejected(why);
     }
+    recalled
+}
+
+/// By what a credential is known again.
+fn digest_of(memory: &Memory, credential: &str) -> Digest {
+    memory.digest(Purpose::Credential, session::signed_part(credential))
+}
+
+/// Whether the signature holds, and nothing but its time is wrong with a credential.
+const fn is_of_time(reason: Reason) -> bool {
+    matches!(reason, Reason::Expired | Reason::NotYetValid | Reason::LifetimeTooLong)
 }
 
 struct Inquiry<'a, 'p> {
@@ -115,7 +153,7 @@ impl Inquiry<'_, '_> {
             let detail = "the token may be used once, and has been used before";
             return Some(Rejection::new(Reason::Replayed, detail));
         }
-        let bindings = || carried.sessions.iter().filter_map(|session| self.known.session(session));
+        let bindings = || carried.digests().filter_map(|session| self.known.session(&session));
         if bindings().any(|binding| !self.is_over(&binding) && **binding.id() != *id) {
             return Some(conflict());
         }
@@ -130,7 +168,7 @@ impl Inquiry<'_, '_> {
             return false;
         }
         let Some(credential) = credential else { return false };
-        let digest = self.memory.digest(Purpose::Credential, credential);
+        let digest = digest_of(self.memory, credential);
         if undated {
             self.known.saw(id, digest, self.now);
         }
@@ -152,29 +190,23 @@ impl Inquiry<'_, '_> {
         self.now.since(first) > SAME_USE
     }
 
-    /// A ban overrules a failure of time; in `accept`, where the credential would be
-    /// overlooked, what holds for the session holds all the same.
-    fn of_rejected(&self, rejection: Rejection, sessions: &[Digest]) -> Rejection {
-        let out_of_time = matches!(
-            rejection.reason,
-            Reason::Expired | Reason::NotYetValid | Reason::LifetimeTooLong
-        );
+    /// Why whoever holds the credential, or a session that the request shows, is kept out
+    /// whatever else is wrong with the request; a ban first.
+    fn keeps_out(&self, holder: Option<&str>, carried: &Carried) -> Option<Rejection> {
         let is_banned = |id: &str| self.known.mark(id, self.now).banned;
-        if rejection.holder.as_deref().is_some_and(is_banned) {
-            return banned();
+        if holder.is_some_and(is_banned) {
+            return Some(banned());
         }
-        for binding in sessions.iter().filter_map(|session| self.known.session(session)) {
-            if is_banned(binding.id()) && (out_of_time || self.settings.mode == Mode::Accept) {
-                return banned();
+        let mut ended_one = None;
+        for binding in carried.digests().filter_map(|session| self.known.session(&session)) {
+            if is_banned(binding.id()) {
+                return Some(banned());
             }
-            if self.settings.mode == Mode::Accept
-                && !self.is_over(&binding)
-                && self.is_ended(&binding)
-            {
-                return ended();
+            if !self.is_over(&binding) && self.is_ended(&binding) {
+                ended_one = Some(ended());
             }
         }
-        rejection
+        ended_one
     }
 
     /// What the sessions of a request stand for that carries no credential.
@@ -185,11 +217,8 @@ impl Inquiry<'_, '_> {
     ) -> Recalled {
         let mut bound: Option<Arc<Binding>> = None;
         let mut barred: Option<(Arc<Binding>, Rejection)> = None;
-        for session in &carried.sessions {
-            let Some(binding) = self.known.session(session) else {
-                carried.unknown = carried.unknown.or(Some(*session));
-                continue;
-            };
+        for session in carried.digests() {
+            let Some(binding) = self.known.session(&session) else { continue };
             let banned_now = self.known.mark(binding.id(), self.now).banned;
             let why = match (self.is_over(&binding), banned_now) {
                 (true, true) => Some(banned()),
@@ -197,6 +226,7 @@ impl Inquiry<'_, '_> {
                 (false, _) if self.is_ended_but_by_ban(&binding) => Some(ended()),
                 (false, true) => Some(banned()),
                 (false, false) if self.is_ended(&binding) => Some(ended()),
+                (false, false) if self.rests_on(&binding) == Rests::Unknown => Some(unavailable()),
                 (false, false) => None,
             };
             if let Some(why) = why {
@@ -217,6 +247,10 @@ impl Inquiry<'_, '_> {
         let (binding, why) = match (barred, bound) {
             (Some((binding, why)), _) => (binding, Some(why)),
             (None, Some(binding)) => (binding, None),
+            // Nobody can say whose sessions they are.
+            (None, None) if !carried.unknown.is_empty() && self.is_in_the_dark() => {
+                return Recalled { finding: Finding::Rejected(unavailable()), dialect: None };
+            }
             (None, None) => return absent,
         };
         let proof = self.site.proofs(self.settings).find(|p| p.dialect.name == binding.dialect);
@@ -251,23 +285,37 @@ impl Inquiry<'_, '_> {
         let logout = self.known.mark(binding.id(), self.now).logout;
         binding.ended.is_some()
             || logout.is_some_and(|at| binding.bound <= at)
-            || !self.rests_on_a_key(binding)
+            || self.rests_on(binding) == Rests::OnNothing
     }
 
     /// Whether the site still has the key that proved it.
-    fn rests_on_a_key(&self, binding: &Binding) -> bool {
-        self.site.proofs(self.settings).any(|proof| {
+    fn rests_on(&self, binding: &Binding) -> Rests {
+        let mut incomplete = false;
+        for proof in self.site.proofs(self.settings) {
             let keys = proof.keys();
-            keys.keys().iter().any(|key| {
+            incomplete |= keys.is_incomplete();
+            if keys.keys().iter().any(|key| {
                 key.print() == binding.print() && key.state(self.now) == KeyState::Active
-            })
-        })
+            }) {
+                return Rests::OnAKey;
+            }
+        }
+        if incomplete { Rests::Unknown } else { Rests::OnNothing }
     }
 
     /// Whether nobody can say who is banned, and that matters here.
     fn is_in_the_dark(&self) -> bool {
         self.site.remembers.on_store_outage == OnStoreOutage::Refuse && !self.memory.is_current()
     }
+}
+
+/// What a session rests on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rests {
+    OnAKey,
+    /// A set of keys has not been fetched yet, and may hold it.
+    Unknown,
+    OnNothing,
 }
 
 fn banned() -> Rejection {

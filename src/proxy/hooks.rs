@@ -183,10 +183,13 @@ impl Gate {
             step = journey.judge(view, self);
         }
         if store.is_shared()
-            && let Some((site, session)) = journey.unknown_session().cloned()
-            && store.find_session(&site, session).await
+            && let Some((site, sessions)) = journey.unknown_sessions().cloned()
         {
-            step = journey.judge(view, self);
+            let finds = sessions.iter().map(|session| store.find_session(&site, *session));
+            let found = futures_util::future::join_all(finds).await;
+            if found.contains(&true) {
+                step = journey.judge(view, self);
+            }
         }
         if journey.distrusted() {
             let mut warned = self.shared.untrusted_warned.lock();
@@ -383,6 +386,10 @@ impl Gate {
             let status = response.status.as_u16();
             if let Some(cookie) = journey.answered(status, &response.headers, &self.shared.store) {
                 response.append_header("Set-Cookie", cookie)?;
+                // A cache that replays it would make one visitor of all.
+                if !is_private(&response.headers) {
+                    response.insert_header("Cache-Control", "private")?;
+                }
             }
             let request = session.req_header();
             let place = (&request.method, path_of(request));
@@ -486,6 +493,14 @@ fn ends(session: &Session) -> (Peer, bool, Option<u16>) {
     };
     let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     (peer, tls, local_port)
+}
+
+/// Whether no shared cache may keep an answer.
+fn is_private(headers: &http::HeaderMap) -> bool {
+    headers.get_all(http::header::CACHE_CONTROL).iter().any(|value| {
+        let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        value.split(',').any(|word| matches!(word.trim(), "private" | "no-store"))
+    })
 }
 
 /// The path as sent, without its query.

@@ -54,8 +54,8 @@ pub struct Journey {
     pub(super) crossing: Crossing,
     farewell: Option<Farewell>,
     lacks_key: Vec<Arc<KeySet>>,
-    /// A session that only another replica may know, and its site.
-    unknown_session: Option<(Arc<str>, Digest)>,
+    /// Sessions that only other replicas may know, and their site.
+    unknown_sessions: Option<(Arc<str>, Vec<Digest>)>,
     /// What binds the session once the backend has answered.
     binder: Option<Box<Binder>>,
     pub(super) body: Passage,
@@ -100,7 +100,7 @@ impl Journey {
             crossing: Crossing::default(),
             farewell: None,
             lacks_key: Vec::new(),
-            unknown_session: None,
+            unknown_sessions: None,
             binder: None,
             body: Passage::default(),
             circumstances: Circumstances::default(),
@@ -183,9 +183,9 @@ impl Journey {
         self.own += since.elapsed();
     }
 
-    /// A session that only another replica may know, and its site.
-    pub(super) fn unknown_session(&self) -> Option<&(Arc<str>, Digest)> {
-        self.unknown_session.as_ref()
+    /// Sessions that only other replicas may know, and their site.
+    pub(super) fn unknown_sessions(&self) -> Option<&(Arc<str>, Vec<Digest>)> {
+        self.unknown_sessions.as_ref().filter(|(_, sessions)| !sessions.is_empty())
     }
 
     /// The answer's head has come; says which cookie it is to set besides its own.

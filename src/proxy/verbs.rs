@@ -110,9 +110,9 @@ fn logout(
     }
     let Asked { site, carried, now, .. } = asked;
     let memory = gate.store().memory().site(&site.name);
-    for session in carried.sessions.iter().filter(|one| !carried.ambient.contains(one)) {
-        if memory.as_ref().is_some_and(|memory| memory.session(session).is_some()) {
-            let (site, session, at) = (site.name.clone(), *session, *now);
+    for shown in carried.sessions.iter().filter(|shown| !shown.caused) {
+        if memory.as_ref().is_some_and(|memory| memory.session(&shown.digest).is_some()) {
+            let (site, session, at) = (site.name.clone(), shown.digest, *now);
             gate.store().note(Change::End { site, session, at });
         }
     }

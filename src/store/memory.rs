@@ -133,7 +133,8 @@ impl Memory {
         }
     }
 
-    fn site_or_new(&self, name: &Arc<str>) -> Arc<SiteMemory> {
+    /// The same, made if it is not there yet.
+    pub fn site_or_new(&self, name: &Arc<str>) -> Arc<SiteMemory> {
         if let Some(site) = self.site(name) {
             return site;
         }

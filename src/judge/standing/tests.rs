@@ -230,9 +230,9 @@ fn another_identity_in_a_bound_session_is_a_conflict() {
         assert_eq!(scene.says(&bob, "cw-2"), verified("bob"), "{mode:?}");
     }
     let scene = Scene::new(Mode::Prefer);
-    scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "a", &HeaderMap::new());
-    scene.proves(&scene.of_visitor("bob", NOW, NOW + 60), "b", &HeaderMap::new());
-    let both = [("x-auth-token", "a"), ("cookie", "cw=b")];
+    scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "s-a", &HeaderMap::new());
+    scene.proves(&scene.of_visitor("bob", NOW, NOW + 60), "s-b", &HeaderMap::new());
+    let both = [("x-auth-token", "s-a"), ("cookie", "cw=s-b")];
     assert_eq!(scene.told(&both), Told::Refused(Reason::SessionConflict));
 }
 
@@ -311,7 +311,7 @@ fn a_token_that_does_not_say_when_it_was_issued_is_known_again_at_a_logout() {
     assert_eq!(scene.says(&undated, ""), verified("ada"));
     let memory = scene.store.memory().clone();
     let seen = memory.site("acme").unwrap().seen("ada");
-    assert_eq!(seen, [memory.digest(Purpose::Credential, &undated)]);
+    assert_eq!(seen, [digest_of(&memory, &undated)]);
     let until = at(NOW + 600);
     memory.apply(&Change::Hold { site: "acme".into(), credential: seen[0], until });
     assert_eq!(scene.says(&undated, ""), Told::Refused(Reason::Revoked));
@@ -423,4 +423,89 @@ fn countersigns_own_cookie_is_given_once_and_stands_for_the_session() {
     let again = [("authorization", bearer.as_str()), ("cookie", pair)];
     let (_, _, binder) = scene.judged(&again);
     assert_eq!(binder.unwrap().head(200, &HeaderMap::new(), &scene.store), None, "it has one");
+}
+
+#[test]
+fn in_a_migration_nothing_wrong_with_a_request_hides_who_is_kept_out() {
+    let mut scene = Scene::new(Mode::Accept);
+    let token = scene.of_visitor("ada", NOW, NOW + 60);
+    scene.proves(&token, "cw-1", &HeaderMap::new());
+    scene.proves(&scene.of_visitor("bob", NOW, NOW + 60), "cw-2", &HeaderMap::new());
+    let bob = format!("Bearer {}", scene.of_visitor("bob", NOW, NOW + 60));
+    scene.now = at(NOW + 1);
+    scene.ban("ada", None);
+    let junk = [
+        ("authorization", "Bearer e30.e30.AA"),
+        ("authorization", "Bearer e30.e31.AA"),
+        ("x-auth-token", "cw-1"),
+    ];
+    assert_eq!(scene.told(&junk), Told::Refused(Reason::Banned), "ambiguous");
+    assert_eq!(scene.says("e30.e30.AA", "cw-1"), Told::Refused(Reason::Banned), "malformed");
+    let other = [("authorization", bob.as_str()), ("x-auth-token", "cw-1")];
+    assert_eq!(scene.told(&other), Told::Refused(Reason::Banned), "a second account");
+    scene.logout("bob");
+    assert_eq!(scene.says("e30.e30.AA", "cw-2"), Told::Refused(Reason::Revoked));
+    assert_eq!(scene.says("e30.e30.AA", "cw-3"), Told::Guest(Reason::Malformed));
+}
+
+#[test]
+fn a_page_of_another_site_binds_no_session_that_it_has_only_caused_to_be_sent() {
+    let scene = Scene::new(Mode::Prefer);
+    let bearer = format!("Bearer {}", scene.of_visitor("mallory", NOW, NOW + 60));
+    let caused = [
+        ("authorization", bearer.as_str()),
+        ("cookie", "cw=of-the-victim"),
+        ("sec-fetch-site", "cross-site"),
+    ];
+    let (told, _, binder) = scene.judged(&caused);
+    assert_eq!(told, verified("mallory"));
+    binder.unwrap().head(200, &HeaderMap::new(), &scene.store);
+    assert_eq!(scene.told(&[("cookie", "cw=of-the-victim")]), Told::Guest(Reason::Missing));
+    let own = [caused[0], caused[1], ("sec-fetch-site", "same-origin")];
+    let (_, _, binder) = scene.judged(&own);
+    binder.unwrap().head(200, &HeaderMap::new(), &scene.store);
+    assert_eq!(scene.told(&[("cookie", "cw=of-the-victim")]), verified("mallory"));
+}
+
+#[test]
+fn nothing_is_bound_by_an_answer_to_what_was_ended_meanwhile() {
+    let mut scene = Scene::new(Mode::Prefer);
+    let token = scene.of_visitor("ada", NOW, NOW + 60);
+    scene.proves(&token, "cw-1", &HeaderMap::new());
+    let bearer = format!("Bearer {token}");
+    let by_token = scene.judged(&[("authorization", bearer.as_str())]).2;
+    let by_session = scene.judged(&[("x-auth-token", "cw-1")]).2;
+    scene.now = at(NOW + 1);
+    let memory = scene.store.memory().clone();
+    let session = memory.digest(Purpose::Session, "cw-1");
+    let credential = digest_of(&memory, &token);
+    let (site, until) = (Arc::<str>::from("acme"), at(NOW + 60));
+    memory.apply(&Change::End { site: site.clone(), session, at: scene.now });
+    memory.apply(&Change::Hold { site, credential, until });
+    let answer = headers(&[("x-new-token", "too-late")]);
+    for binder in [by_token, by_session] {
+        binder.unwrap().head(200, &answer, &scene.store);
+        assert_eq!(scene.says("", "too-late"), Told::Guest(Reason::Missing));
+    }
+}
+
+#[test]
+fn while_keys_are_still_to_come_nobody_knows_whether_a_session_stands() {
+    let mut scene = Scene::new(Mode::Prefer);
+    scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "cw-1", &HeaderMap::new());
+    let mut waiting = site(Mode::Prefer);
+    waiting.keyring = crate::dialect::Keyring::new(Vec::new()).incomplete();
+    scene.plan = fixture::plan(vec![waiting]);
+    assert_eq!(scene.says("", "cw-1"), Told::Refused(Reason::Unavailable));
+}
+
+#[test]
+fn during_an_outage_an_unknown_session_may_be_anybodys() {
+    let mut sure = site(Mode::Prefer);
+    sure.remembers.on_store_outage = OnStoreOutage::Refuse;
+    let scene = Scene::of(sure);
+    assert_eq!(scene.says("", "unknown"), Told::Guest(Reason::Missing));
+    scene.store.memory().set_current(false);
+    assert_eq!(scene.says("", "unknown"), Told::Refused(Reason::Unavailable));
+    assert_eq!(scene.says("", ""), Told::Guest(Reason::Missing));
 }

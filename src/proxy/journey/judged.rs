@@ -20,7 +20,7 @@ impl Journey {
     pub fn judge(&mut self, head: &RequestView<'_>, gate: &Gate) -> Step {
         let begun = Instant::now();
         // It may be the second time.
-        (self.code, self.key, self.overlooked) = (None, None, None);
+        (self.code, self.key, self.overlooked, self.forward) = (None, None, None, None);
         let Some(generation) = self.generation.clone() else {
             return Step::Answer(self.fault(Fault::UpstreamUnavailable, "the request is over"));
         };
@@ -47,12 +47,12 @@ impl Journey {
             store.note(used);
         }
         let judge::Judgement { verdict, lacks_key, verification, carried } = judgement;
-        self.unknown_session =
-            verdict.site.and_then(|site| Some((site.name.clone(), carried.unknown?)));
+        self.unknown_sessions =
+            verdict.site.map(|site| (site.name.clone(), carried.unknown.clone()));
         let by_session = carried.by_session.is_some();
         self.circumstances = Circumstances {
             judged: now,
-            sessions: carried.sessions.clone(),
+            sessions: carried.digests().collect(),
             credential: carried.credential,
             by_session,
         };
