@@ -34,6 +34,8 @@ pub struct Binder {
     cookie: bool,
     /// The answer's body so far, while it is read.
     body: Option<Vec<u8>>,
+    /// Whether a session has been bound that was nobody's before.
+    news: bool,
 }
 
 impl Binder {
@@ -55,6 +57,7 @@ impl Binder {
                 tokens,
                 cookie: false,
                 body: None,
+                news: false,
             });
         }
         let signed = |proof: &crate::plan::Proof<'_>| {
@@ -73,6 +76,7 @@ impl Binder {
             cookie: session.cookie && own.is_none(),
             session,
             body: None,
+            news: false,
         })
     }
 
@@ -90,7 +94,8 @@ impl Binder {
         for token in std::mem::take(&mut self.tokens) {
             self.bind(token, store);
         }
-        for place in &self.session.response {
+        let session = self.session.clone();
+        for place in &session.response {
             match place {
                 Brought::Header(name) => {
                     let values =
@@ -127,7 +132,8 @@ impl Binder {
         }
         let body = self.body.take().unwrap_or_default();
         let Ok(document) = json::parse(&body) else { return };
-        for place in &self.session.response {
+        let session = self.session.clone();
+        for place in &session.response {
             let Brought::Json(pointer) = place else { continue };
             match at(&document, pointer) {
                 Some(Json::String(text)) => self.bring(text, store),
@@ -137,20 +143,27 @@ impl Binder {
         }
     }
 
-    fn bring(&self, token: &str, store: &Store) {
+    /// Whether a session has been bound that was nobody's before, or somebody else's.
+    pub fn brings_news(&self) -> bool {
+        self.news
+    }
+
+    fn bring(&mut self, token: &str, store: &Store) {
         if !token.is_empty() {
             self.bind(store.memory().digest(Purpose::Session, token), store);
         }
     }
 
-    fn bind(&self, session: Digest, store: &Store) {
+    fn bind(&mut self, session: Digest, store: &Store) {
+        let before = store.memory().site(&self.site).and_then(|known| known.session(&session));
+        self.news |= before.is_none_or(|before| before.id() != self.binding.id());
         let (site, binding) = (self.site.clone(), self.binding.clone());
         store.note(Change::Bind { site, session, binding });
     }
 
     /// A fresh cookie (RFC 6265bis §4.1.3.2: the prefix ties it to this host), for iframes
     /// too: `Partitioned` keeps it to the page that shows the frame.
-    fn own_cookie(&self, store: &Store) -> Option<HeaderValue> {
+    fn own_cookie(&mut self, store: &Store) -> Option<HeaderValue> {
         let mut value = [0; 24];
         aws_lc_rs::rand::fill(&mut value).ok()?;
         let value = BASE64_URL_SAFE_NO_PAD.encode(value);
