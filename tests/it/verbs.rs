@@ -331,3 +331,51 @@ async fn they_are_spoken_over_http_2_too() {
     assert_eq!(disguised.status, 400);
     assert!(echo.received().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn countersigns_own_cookie_is_handed_out_by_a_refresh_and_taken_back_by_a_logout() {
+    let echo = Echo::start().await;
+    let site = format!(
+        "  chat:\n    hosts: [{HOST}]\n    upstream: http://{}\n    dialect: chatwoot\n    \
+         keys: [ {{ id: k, secret: {{ value: {SECRET} }} }} ]\n    allowed_origins: [{PAGE}]\n    \
+         session: {{ cookie: true }}\n",
+        echo.address
+    );
+    let gateway = Setup::new(site).start().await;
+    // A hash is shown where it always is.
+    let proof = |id: &str| {
+        let hash = sign::hash(SECRET, id);
+        let body = json!({"identifier": id, "identifier_hash": hash}).to_string();
+        Request::post(REFRESH, "application/json", body).host(HOST).header("Origin", PAGE)
+    };
+    let told = gateway.send(&proof("user-42")).await;
+    assert_eq!((told.status, told.json()), (200, json!({"expires": null})));
+    let cookie = told.header("set-cookie").expect("a cookie");
+    let pair = cookie.split(';').next().expect("a pair").to_owned();
+    assert!(pair.starts_with("__Host-countersign="), "{cookie}");
+    let with = |method: &str, path: &str, origin: &str| {
+        let request = Request::new(method, path).host(HOST).header("Cookie", &pair);
+        request.header("Origin", origin)
+    };
+    let me = gateway.send(&with("GET", WHOAMI, PAGE)).await;
+    assert_eq!(me.json()["id"], "user-42");
+    let refused = gateway.send(&proof("user-43").header("Cookie", &pair)).await;
+    assert_eq!(code(&refused), (401, "session_conflict".to_owned()));
+    // A page of somebody else's, and one that does not say whose it is, end nothing.
+    let unsaid = Request::new("POST", LOGOUT).host(HOST).header("Cookie", &pair);
+    for forged in [with("POST", LOGOUT, EVIL), unsaid] {
+        assert_eq!(code(&gateway.send(&forged).await), (403, "origin_not_allowed".to_owned()));
+    }
+    assert_eq!(gateway.send(&with("GET", WHOAMI, PAGE)).await.json()["id"], "user-42");
+    let left = gateway.send(&with("POST", LOGOUT, PAGE)).await;
+    assert_eq!(left.status, 204);
+    let gone = left.header("set-cookie").expect("it is taken back");
+    assert!(gone.starts_with("__Host-countersign=;") && gone.contains("Max-Age=0"), "{gone}");
+    let refused = gateway.send(&with("GET", WHOAMI, PAGE)).await;
+    assert_eq!(code(&refused), (401, "revoked".to_owned()), "nor is it any good to a thief");
+    // Without the cookie somebody else may come, and so may the same again: a hash is not held.
+    for id in ["user-43", "user-42"] {
+        assert_eq!(gateway.send(&proof(id)).await.status, 200, "{id}");
+    }
+    assert!(echo.received().is_empty());
+}
