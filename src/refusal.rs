@@ -118,7 +118,8 @@ pub fn reply(
     .reply();
     match status {
         401 => set(&mut reply, header::WWW_AUTHENTICATE, &challenge(refusal.cause, realm)),
-        429 => set(&mut reply, header::RETRY_AFTER, "1"),
+        // The window in which the widget's endpoints are counted: none is longer.
+        429 => set(&mut reply, header::RETRY_AFTER, "10"),
         _ => {}
     }
     set(&mut reply, header::VARY, "Origin");

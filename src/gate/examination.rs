@@ -98,7 +98,7 @@ fn place<'p, 'r>(
     if *request.method == Method::TRACE {
         return Err(Refusal::fault(Fault::BadRequest, "TRACE requests are not forwarded"));
     }
-    let verb = Verb::of(plan, request);
+    let verb = Verb::of(plan, request)?;
     let settings = match verb {
         Some(_) => &site.settings,
         None => path::settings(site, request.path(), request.method)?,

@@ -65,6 +65,16 @@ pub fn settings<'p>(site: &'p Site, path: &str, method: &Method) -> Result<&'p S
     }
 }
 
+/// Whether a lenient backend may read a raw path as one that fits. One with too many
+/// readings may be anything.
+pub(super) fn may_be_read(path: &str, fits: impl Fn(&[u8]) -> bool) -> bool {
+    let raw = path.as_bytes();
+    if is_plain(raw) {
+        return fits(raw);
+    }
+    readings(raw).is_none_or(|readings| readings.iter().any(|reading| fits(&reading.path)))
+}
+
 /// Whether all readings are the same but for case and a final `/`.
 fn is_plain(path: &[u8]) -> bool {
     let mut previous = 0;

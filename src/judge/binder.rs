@@ -39,6 +39,8 @@ pub struct Binder {
     cookie: bool,
     /// The answer's body so far, while it is read.
     body: Option<Vec<u8>>,
+    /// Whether a session has been bound that was nobody's before.
+    news: bool,
 }
 
 impl Binder {
@@ -81,6 +83,7 @@ impl Binder {
             judged: now,
             cookie,
             body: None,
+            news: false,
         })
     }
 
@@ -109,7 +112,8 @@ impl Binder {
         for token in std::mem::take(&mut self.tokens) {
             self.bind(token, store);
         }
-        for place in &self.session.response {
+        let session = self.session.clone();
+        for place in &session.response {
             match place {
                 Brought::Header(name) => {
                     let values =
@@ -149,7 +153,8 @@ impl Binder {
         if self.is_void(store.memory()) {
             return;
         }
-        for place in &self.session.response {
+        let session = self.session.clone();
+        for place in &session.response {
             let Brought::Json(pointer) = place else { continue };
             if let Some(token) = document.at(&pointer.0).and_then(Json::as_str) {
                 self.bring(token, store);
@@ -157,20 +162,27 @@ impl Binder {
         }
     }
 
-    fn bring(&self, token: &str, store: &Store) {
+    /// Whether a session has been bound that was nobody's before, or somebody else's.
+    pub fn brings_news(&self) -> bool {
+        self.news
+    }
+
+    fn bring(&mut self, token: &str, store: &Store) {
         if let Some(token) = session::canonical(token.into()) {
             self.bind(store.memory().digest(Purpose::Session, &token), store);
         }
     }
 
-    fn bind(&self, session: Digest, store: &Store) {
+    fn bind(&mut self, session: Digest, store: &Store) {
+        let before = store.memory().site(&self.site).and_then(|known| known.session(&session));
+        self.news |= before.is_none_or(|before| before.id() != self.binding.id());
         let (site, binding) = (self.site.clone(), self.binding.clone());
         store.note(Change::Bind { site, session, binding });
     }
 
     /// A fresh cookie (RFC 6265bis §4.1.3.2: the prefix ties it to this host), for iframes
     /// too: `Partitioned` keeps it to the page that shows the frame.
-    fn own_cookie(&self, store: &Store) -> Option<HeaderValue> {
+    fn own_cookie(&mut self, store: &Store) -> Option<HeaderValue> {
         let mut value = [0; 24];
         aws_lc_rs::rand::fill(&mut value).ok()?;
         let value = BASE64_URL_SAFE_NO_PAD.encode(value);

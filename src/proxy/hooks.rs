@@ -6,7 +6,7 @@
 //! `Connection`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{COOKIE, EXPECT};
@@ -46,7 +46,7 @@ const UNRESOLVED: ErrorType = ErrorType::new("Unresolved");
 const MOST_ATTEMPTS: usize = 3;
 
 /// How often the log says that forwarding headers of an untrusted peer were dropped.
-const UNTRUSTED_WARNING: std::time::Duration = std::time::Duration::from_secs(60);
+const UNTRUSTED_WARNING: Duration = Duration::from_secs(60);
 
 /// The gate's hooks. Cheap to clone.
 #[derive(Clone)]
@@ -402,7 +402,8 @@ impl Gate {
         Ok(())
     }
 
-    /// A part of the answer's body goes by: it may bring a session's token.
+    /// A part of the answer's body goes by: it may bring a session's token. Says how long
+    /// it is to be held back.
     ///
     /// # Errors
     /// The answer streams, and has been ended.
@@ -411,9 +412,10 @@ impl Gate {
         body: Option<&Bytes>,
         end: bool,
         journey: &mut Journey,
-    ) -> Result<()> {
-        journey.answers(body.map(|part| &part[..]), end, &self.shared.store);
-        self.answer_goes_on(end, journey)
+    ) -> Result<Option<Duration>> {
+        let pause = journey.answers(body.map(|part| &part[..]), end, &self.shared.store);
+        self.answer_goes_on(end, journey)?;
+        Ok(pause)
     }
 
     /// Answers a request whose way to the backend failed.

@@ -28,6 +28,10 @@ use crate::upstream::Cutter;
 
 pub use record::Trace;
 
+/// The time that replicas get to hear of a new session before its client does: a few round
+/// trips to the store.
+const HEAD_START: Duration = Duration::from_millis(20);
+
 /// One request's way through Countersign.
 pub struct Journey {
     started: Instant,
@@ -198,11 +202,18 @@ impl Journey {
         self.binder.as_mut()?.head(status, headers, store)
     }
 
-    /// A part of the answer's body goes by.
-    pub(super) fn answers(&mut self, part: Option<&[u8]>, end: bool, store: &Store) {
-        if let Some(binder) = &mut self.binder {
-            binder.body(part, end, store);
-        }
+    /// A part of the answer's body goes by; says how long it is to be held back. Its end
+    /// is, where a session is new: the client's next request may go to another replica, and
+    /// should not be there before the session.
+    pub(super) fn answers(
+        &mut self,
+        part: Option<&[u8]>,
+        end: bool,
+        store: &Store,
+    ) -> Option<Duration> {
+        let binder = self.binder.as_mut()?;
+        binder.body(part, end, store);
+        (end && binder.brings_news() && store.is_shared()).then_some(HEAD_START)
     }
 
     /// The answer to a head that could not be read as a request.

@@ -130,8 +130,7 @@ impl ProxyHttp for Proxy {
         end: bool,
         journey: &mut Journey,
     ) -> Result<Option<Duration>> {
-        self.gate.response_body(body.as_ref(), end, journey)?;
-        Ok(None)
+        self.gate.response_body(body.as_ref(), end, journey)
     }
 
     async fn fail_to_proxy(

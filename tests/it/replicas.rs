@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::sessions;
 use crate::support::echo::Echo;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::raw::Request;
@@ -148,4 +149,42 @@ async fn an_instance_is_not_ready_before_it_knows_what_redis_keeps() {
     redis.stop();
     becomes(&gateway, 200, "degraded").await;
     assert_eq!(seen(&gateway, "s-ada", Some(&token("ada"))).await, Err(503));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_an_answer_brings_is_verified_in_the_very_next_call_to_the_other() {
+    let echo = Echo::start().await;
+    let redis = RedisServer::start(&[]).await;
+    let store =
+        format!("store: {{ redis: {{ url: {{ value: \"redis://{}\" }} }} }}", redis.address);
+    let start = async || Setup::new(sessions::site(&echo, "")).top(&store).start().await;
+    let (one, other) = (start().await, start().await);
+    for number in 0..100 {
+        let (old, new) = (format!("old-{number}"), format!("new-{number}"));
+        echo.will_say(sessions::SET_USER, sessions::merged(&new));
+        let proven = sessions::set_user(&old, "user-42", true);
+        assert_eq!(one.send(&proven).await.status, 200);
+        assert_eq!(sessions::who(&other, &echo, &new).await, "user-42", "{number}");
+        assert_eq!(sessions::who(&one, &echo, &new).await, "user-42", "{number}");
+    }
+    let conflict = other.send(&sessions::set_user("new-99", "user-43", true)).await;
+    assert_eq!((conflict.status, conflict.code()), (401, "session_conflict".to_owned()));
+
+    // Guests whose sessions nobody knows wait for Redis, but not so that anybody notices.
+    let mut took = [Vec::new(), Vec::new()];
+    let mut connection = other.connect().await;
+    for number in 0..200 {
+        let request = Request::get("/c").host(HOST);
+        let unknown = request.clone().header("X-Auth-Token", &format!("unknown-{number}"));
+        for (request, took) in [request, unknown].iter().zip(&mut took) {
+            let begun = Instant::now();
+            let got = connection.exchange(request).await.expect("an answer").echoed();
+            took.push(begun.elapsed());
+            assert_eq!(got.header("countersign-status"), Some("guest"));
+        }
+    }
+    took.iter_mut().for_each(|took| took.sort());
+    let [without, with] = took.each_ref().map(|took| took[100]);
+    eprintln!("a guest without a session: p50 {without:?}; with an unknown one: {with:?}");
+    assert!(with < without + Duration::from_millis(15), "{without:?} {with:?}");
 }

@@ -14,10 +14,13 @@
 //! | `/framed` | policies that say who may frame it |
 //! | `/forge` | `Countersign-*` among its own header fields |
 //! | `/status/403` | that status |
-//! | `/ws` | a WebSocket, every message echoed |
+//! | `/ws`, `/cable` | a WebSocket, every message echoed |
 //! | `/ws/greet` | the same, with a message in the same write as the 101 |
 //! | `/ws/refuse` | 403 to the handshake |
+//!
+//! A test may put an answer of its own in the place of all that ([`Echo::will_say`]).
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,8 +39,12 @@ pub struct Echo {
     /// Where it listens.
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Echoed>>>,
+    script: Arc<Script>,
     open: Arc<AtomicUsize>,
 }
+
+/// Whole answers, by path.
+type Script = Mutex<HashMap<String, Vec<u8>>>;
 
 /// A request as the backend received it.
 #[derive(Clone, Debug, Default)]
@@ -64,19 +71,29 @@ impl Echo {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
         let received = Arc::new(Mutex::new(Vec::new()));
-        let open = Arc::new(AtomicUsize::new(0));
-        let (sink, count) = (received.clone(), open.clone());
+        let (script, open) = (Arc::new(Script::default()), Arc::new(AtomicUsize::new(0)));
+        let (sink, lines, count) = (received.clone(), script.clone(), open.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (sink, count) = (sink.clone(), count.clone());
+                let (sink, script, count) = (sink.clone(), lines.clone(), count.clone());
                 tokio::spawn(async move {
                     count.fetch_add(1, Ordering::Relaxed);
-                    let _ = Peer { stream, buffer: Vec::new() }.serve(&sink).await;
+                    let _ = Peer { stream, script, buffer: Vec::new() }.serve(&sink).await;
                     count.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         });
-        Self { address, received, open }
+        Self { address, received, script, open }
+    }
+
+    /// From now on answers requests for a path with exactly these bytes; with none, as ever.
+    pub fn will_say(&self, path: &str, answer: impl Into<Vec<u8>>) {
+        let answer = answer.into();
+        let mut script = self.script.lock().expect("no panic");
+        match answer.is_empty() {
+            true => script.remove(path),
+            false => script.insert(path.to_owned(), answer),
+        };
     }
 
     /// Everything received so far.
@@ -110,6 +127,7 @@ pub async fn silent_backend() -> SocketAddr {
 
 struct Peer {
     stream: TcpStream,
+    script: Arc<Script>,
     buffer: Vec<u8>,
 }
 
@@ -137,7 +155,9 @@ impl Peer {
                     self.answer("403 Forbidden", &[], b"not this backend").await?;
                     continue;
                 }
-                _ if path.starts_with("/ws") && request.header("upgrade").is_some() => {
+                _ if (path.starts_with("/ws") || path == "/cable")
+                    && request.header("upgrade").is_some() =>
+                {
                     note(&request);
                     return self.websocket(&request, path == "/ws/greet").await;
                 }
@@ -154,6 +174,10 @@ impl Peer {
     }
 
     async fn respond(&mut self, path: &str, request: &Echoed) -> io::Result<()> {
+        let said = self.script.lock().expect("no panic").get(path).cloned();
+        if let Some(answer) = said {
+            return self.stream.write_all(&answer).await;
+        }
         let echo = request.to_json().to_string();
         let number = path.rsplit('/').next().and_then(|last| last.parse::<usize>().ok());
         match (path.split('/').nth(1).unwrap_or_default(), number) {
