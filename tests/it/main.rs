@@ -21,6 +21,7 @@ mod claimed;
 mod cli;
 mod demo;
 mod drain;
+mod endings;
 mod explain;
 mod forwarded;
 mod framing;
