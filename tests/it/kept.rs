@@ -111,23 +111,88 @@ async fn a_logout_takes_back_what_was_issued_before_it() {
     assert_eq!(gateway.ask("DELETE", "/v1/sites/chat/visitors/ada").await.status, 204);
 }
 
+/// All that an operator can see of two visitors: one who was banned before, and one of whom
+/// nothing is known but an open connection.
+async fn known(gateway: &Gateway) -> Vec<Value> {
+    let mut known = Vec::new();
+    for path in ["bans", "visitors/ada", "visitors/bob", "connections"] {
+        known.push(gateway.ask("GET", &format!("/v1/sites/chat/{path}")).await.json());
+    }
+    known
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_makes_no_sense_bans_nobody() {
+async fn a_request_that_makes_no_sense_changes_nothing() {
     let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
     let gateway = setup(&echo, folder.path()).start().await;
-    for (path, body) in [
-        ("bans/ada", r#"{"until": "2020-01-01T00:00:00Z"}"#),
-        ("bans/ada", r#"{"until": "soon"}"#),
-        ("bans/ada", r#"{"for": "ever"}"#),
-        ("bans/ada", "{"),
-        ("bans/%zz", "{}"),
-        ("bans/%00", "{}"),
+    assert_eq!(ban(&gateway, "ada").await, 201);
+    let upgrade = handshake("/ws", HOST).bearer(&token("bob"));
+    let mut bob = Socket::open(gateway.address, &upgrade).await.expect("an upgrade");
+    let before = known(&gateway).await;
+    let long = "a".repeat(257);
+    let long_reason = json!({ "reason": "x".repeat(1025) }).to_string();
+    let cases = [
+        // Times.
+        ("PUT", "bans/bob", r#"{"until": "2020-01-01T00:00:00Z"}"#),
+        ("PUT", "bans/ada", r#"{"until": "soon"}"#),
+        ("PUT", "bans/ada", r#"{"until": "2999-12-24"}"#),
+        ("PUT", "bans/ada", r#"{"until": "2999-13-24T00:00:00Z"}"#),
+        ("PUT", "bans/ada", r#"{"until": 4102444800}"#),
+        // Bodies.
+        ("PUT", "bans/bob", r#"{"for": "ever"}"#),
+        ("PUT", "bans/bob", "{"),
+        ("PUT", "bans/bob", "[]"),
+        ("PUT", "bans/bob", r#"["spam", null]"#),
+        ("PUT", "bans/bob", "{} {}"),
+        ("PUT", "bans/bob", "reason=spam"),
+        ("PUT", "bans/bob", "\u{0}"),
+        ("PUT", "bans/ada", &long_reason),
+        ("PUT", "bans/bob", r#"{"reason": "a", "reason": "b"}"#),
+        ("POST", "logouts", ""),
+        ("POST", "logouts", "bob"),
+        ("POST", "logouts", r#"{"id": 7}"#),
+        ("POST", "logouts", r#"{"id": null}"#),
+        ("POST", "logouts", r#"["bob"]"#),
+        ("POST", "logouts", r#"{"id": "bob", "at": 0}"#),
+        ("POST", "logouts", r#"{"id": "bob", "id": "ada"}"#),
+        // Ids.
+        ("POST", "logouts", r#"{"id": ""}"#),
+        ("POST", "logouts", r#"{"id": "bob\u0000"}"#),
+        ("POST", "logouts", &json!({ "id": long }).to_string()),
+        ("PUT", "bans/", "{}"),
+        ("PUT", "bans/%zz", "{}"),
+        ("PUT", "bans/%00", "{}"),
+        ("PUT", "bans/%ff", "{}"),
+        ("PUT", &format!("bans/{long}"), "{}"),
+        ("DELETE", "bans/%ff", ""),
+        ("DELETE", "visitors/%0a", ""),
+        ("DELETE", "visitors/%zz", ""),
+    ];
+    for (method, path, body) in cases {
+        let answer = gateway.say(method, &format!("/v1/sites/chat/{path}"), body).await;
+        let said = (answer.status, answer.code());
+        assert_eq!(said, (400, "bad_request".to_owned()), "{method} {path} {body}");
+        assert!(!answer.json()["detail"].as_str().unwrap().is_empty(), "{method} {path} {body}");
+    }
+    // What is not there, not allowed, or too much.
+    let large = json!({ "id": "bob", "more": "x".repeat(1 << 20) }).to_string();
+    for (method, path, body, status) in [
+        ("PUT", "/v1/sites/nobody/bans/bob", "{}", 404),
+        ("DELETE", "/v1/sites/chat/connections/9999", "", 404),
+        ("DELETE", "/v1/sites/chat/connections/-1", "", 404),
+        ("DELETE", "/v1/sites/chat/connections/one", "", 404),
+        ("DELETE", "/v1/sites/chat/bans", "", 405),
+        ("DELETE", "/v1/sites/chat/logouts", "", 405),
+        ("POST", "/v1/sites/chat/visitors/bob", "{}", 405),
+        ("POST", "/v1/sites/chat/logouts", &large, 413),
     ] {
-        let answer = gateway.say("PUT", &format!("/v1/sites/chat/{path}"), body).await;
-        assert_eq!((answer.status, answer.code()), (400, "bad_request".to_owned()), "{body}");
+        let answer = gateway.say(method, path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     }
-    assert_eq!(gateway.ask("GET", BANS).await.json(), json!({"bans": []}));
+    assert_eq!(known(&gateway).await, before);
+    bob.echoes("still here").await.expect("an echo");
+    assert_eq!(gateway.log().matches("\"target\":\"audit\"").count(), 1, "{}", gateway.log());
     // The connection is in step after a 204 and a body.
     let mut connection = Connection::open(gateway.admin).await;
     for (method, status) in [("PUT", 201), ("DELETE", 204), ("DELETE", 404)] {
@@ -183,7 +248,16 @@ async fn every_ban_that_was_acknowledged_survives_kill_9() {
         listed["bans"].as_array().unwrap().iter().map(|ban| ban["id"].as_str().unwrap()).collect();
     let lost: Vec<_> = acknowledged.iter().filter(|id| !listed.contains(id.as_str())).collect();
     assert!(lost.is_empty(), "{lost:?}");
-    assert_eq!(status(&again, &token(&acknowledged[0])).await, 403);
+    let again = &again;
+    let refused = acknowledged.chunks(acknowledged.len().div_ceil(8)).map(|ids| async move {
+        let mut connection = again.connect().await;
+        for id in ids {
+            let request = Request::get("/c").host(HOST).bearer(&token(id));
+            let answer = connection.exchange(&request).await.expect("an answer");
+            assert_eq!((answer.status, answer.code()), (403, "banned".to_owned()), "{id}");
+        }
+    });
+    futures_util::future::join_all(refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -221,6 +295,61 @@ async fn a_full_disk_refuses_changes_serves_visitors_and_recovers() {
     let listed = again.ask("GET", BANS).await.json();
     let ids: Vec<_> = listed["bans"].as_array().unwrap().iter().map(|ban| &ban["id"]).collect();
     assert_eq!(ids, [&json!("ada"), &json!("before")]);
+}
+
+/// Starts on that folder, in vain; says why it did not. One message, that names the path.
+async fn refusal_to_start(echo: &Echo, folder: &Path, arguments: &[&str]) -> String {
+    let mut setup = setup(echo, folder);
+    for argument in arguments {
+        setup = setup.argument(argument);
+    }
+    let mut refused = setup.start_until("countersign: ").await;
+    assert_eq!(refused.ended(Duration::from_secs(5)).await.code(), Some(2));
+    let log = refused.log();
+    let why: Vec<_> = log.lines().filter(|line| line.contains("the store")).collect();
+    let [why] = why.as_slice() else { panic!("not one message: {log}") };
+    assert!(why.contains(folder.to_str().unwrap()), "{why}");
+    (*why).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_else_lies_there_is_never_replaced_unasked() {
+    let echo = Echo::start().await;
+    let noise: Vec<u8> =
+        (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for damage in [&b""[..], b"these are notes of somebody", &noise] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("countersign.redb");
+        std::fs::write(&file, damage).unwrap();
+        let why = refusal_to_start(&echo, folder.path(), &[]).await;
+        assert!(why.contains("--accept-empty-store"), "{why}");
+        assert!(std::fs::read(&file).unwrap() == damage, "it is left alone");
+        let accepting = setup(&echo, folder.path()).argument("--accept-empty-store").start().await;
+        assert_eq!(ban(&accepting, "ada").await, 201);
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let aside = |path: &std::path::PathBuf| path.to_string_lossy().contains(".damaged-");
+        let aside: Vec<_> = names.filter(aside).collect();
+        assert_eq!(aside.len(), 1, "{aside:?}");
+        assert!(std::fs::read(&aside[0]).unwrap() == damage, "it is kept");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_cannot_be_written_stops_the_start_and_no_option_helps() {
+    let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("file");
+    std::fs::write(&file, "a file").unwrap();
+    let taken = folder.path().join("taken");
+    std::fs::create_dir_all(taken.join("countersign.redb")).unwrap();
+    // A file where a folder should be, no folder possible, a folder where a file should be.
+    for path in [&file, &file.join("below"), &taken] {
+        for arguments in [&[][..], &["--accept-empty-store"]] {
+            let why = refusal_to_start(&echo, path, arguments).await;
+            assert!(!why.contains("--accept-empty-store"), "it would not help: {why}");
+        }
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), b"a file");
+    assert!(taken.join("countersign.redb").is_dir());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,6 +34,8 @@ mod key_sets;
 mod limits;
 mod live;
 mod matrix;
+#[cfg(feature = "redis")]
+mod outages;
 mod pipelining;
 mod plain_pingora;
 mod readme;
