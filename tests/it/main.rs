@@ -19,6 +19,7 @@ mod carriers;
 mod choosing;
 mod claimed;
 mod cli;
+mod damage;
 mod demo;
 mod drain;
 mod endings;

@@ -208,9 +208,14 @@ async fn no_ban_can_be_made(gateway: &Gateway, id: &str) {
 async fn no_request_fails_or_hangs_while_redis_is_silent_or_dead_and_refusals_are_right() {
     let echo = Echo::start().await;
     let mut redis = RedisServer::start(&["--appendonly", "yes"]).await;
-    let gateway = setup(echo.address, redis.address).start().await;
+    let mut gateway = setup(echo.address, redis.address).start().await;
     for site in ["serve", "refuse"] {
         assert_eq!(gateway.ask("PUT", &format!("/v1/sites/{site}/bans/eve")).await.status, 201);
+    }
+    let mut sockets = Vec::new();
+    for host in [SERVING, REFUSING] {
+        let upgrade = handshake("/ws", host).bearer(&token("u-0"));
+        sockets.push(Socket::open(gateway.address, &upgrade).await.expect("an upgrade"));
     }
     let load = Load::start(&gateway).await;
     load.goes_on().await;
@@ -230,6 +235,9 @@ async fn no_request_fails_or_hangs_while_redis_is_silent_or_dead_and_refusals_ar
         assert_eq!(gateway.ask("DELETE", "/v1/sites/serve/bans/eve").await.status, 503);
         let logout = gateway.say("POST", "/v1/sites/serve/logouts", r#"{"id": "u-0"}"#).await;
         assert_eq!(logout.status, 503, "{}", logout.text());
+        for socket in &mut sockets {
+            socket.echoes("still here").await.expect("an echo");
+        }
         load.goes_on().await;
         load.say(Known::Changing);
         if silent {
@@ -255,6 +263,10 @@ async fn no_request_fails_or_hangs_while_redis_is_silent_or_dead_and_refusals_ar
     assert!(at(100) < HANGS, "{:?}", at(100));
     assert!(took.len() > 2000, "{}", took.len());
     assert_eq!(gateway.ask("PUT", "/v1/sites/serve/bans/mallory").await.status, 201);
+    drop(sockets);
+    redis.pause();
+    gateway.signal("INT");
+    gateway.ended(Duration::from_secs(10)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
