@@ -39,6 +39,10 @@ impl Act<'_> {
     /// The body, if it is what it should be; an empty one is an empty object.
     pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Reply> {
         let body = if self.asked.body.is_empty() { b"{}" } else { self.asked.body };
+        // An array would be read as the members in their order.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(bad("the body is no JSON object"));
+        }
         serde_json::from_slice(body).map_err(|error| bad(&format!("the body: {error}")))
     }
 

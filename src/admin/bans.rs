@@ -154,6 +154,7 @@ mod tests {
             r#"{} {}"#,
             "reason=spam",
             "[]",
+            r#"["spam", null]"#,
             &long,
         ] {
             let reply = admin_says(&state, "PUT", ADA, wrong).await;

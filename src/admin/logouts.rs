@@ -79,7 +79,16 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_not_understood_logs_nobody_out() {
         let state = state();
-        for body in ["", "{}", "[]", "ada", r#"{"id": 7}"#, r#"{"id": ""}"#, r#"{"id": "a\nb"}"#] {
+        for body in [
+            "",
+            "{}",
+            "[]",
+            r#"["ada"]"#,
+            "ada",
+            r#"{"id": 7}"#,
+            r#"{"id": ""}"#,
+            r#"{"id": "a\nb"}"#,
+        ] {
             let reply = admin_says(&state, "POST", "/v1/sites/acme/logouts", body).await;
             assert_eq!(reply.status, 400, "{body}");
         }

@@ -16,10 +16,11 @@ use crate::support::sign;
 use crate::support::websocket::{Socket, handshake};
 
 const HOST: &str = "chat.test";
-const BANS: &str = "/v1/sites/chat/bans";
+/// Where the bans of the first site are.
+pub const BANS: &str = "/v1/sites/chat/bans";
 
 /// A site of tokens and one of hashes, remembered in that folder.
-fn setup(echo: &Echo, folder: &Path) -> Setup {
+pub fn setup(echo: &Echo, folder: &Path) -> Setup {
     let upstream = format!("http://{}", echo.address);
     let mut sites = dialect("jwt").site("chat", HOST, &upstream, "prefer");
     sites += &dialect("user-hash").site("hashes", "hashes.test", &upstream, "prefer");
@@ -37,7 +38,8 @@ async fn status(gateway: &Gateway, token: &str) -> u16 {
     gateway.send(&Request::get("/c").host(HOST).bearer(token)).await.status
 }
 
-async fn ban(gateway: &Gateway, id: &str) -> u16 {
+/// Bans somebody; the answer's status.
+pub async fn ban(gateway: &Gateway, id: &str) -> u16 {
     gateway.ask("PUT", &format!("{BANS}/{id}")).await.status
 }
 
@@ -111,23 +113,88 @@ async fn a_logout_takes_back_what_was_issued_before_it() {
     assert_eq!(gateway.ask("DELETE", "/v1/sites/chat/visitors/ada").await.status, 204);
 }
 
+/// All that an operator can see of two visitors: one who was banned before, and one of whom
+/// nothing is known but an open connection.
+async fn known(gateway: &Gateway) -> Vec<Value> {
+    let mut known = Vec::new();
+    for path in ["bans", "visitors/ada", "visitors/bob", "connections"] {
+        known.push(gateway.ask("GET", &format!("/v1/sites/chat/{path}")).await.json());
+    }
+    known
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_makes_no_sense_bans_nobody() {
+async fn a_request_that_makes_no_sense_changes_nothing() {
     let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
     let gateway = setup(&echo, folder.path()).start().await;
-    for (path, body) in [
-        ("bans/ada", r#"{"until": "2020-01-01T00:00:00Z"}"#),
-        ("bans/ada", r#"{"until": "soon"}"#),
-        ("bans/ada", r#"{"for": "ever"}"#),
-        ("bans/ada", "{"),
-        ("bans/%zz", "{}"),
-        ("bans/%00", "{}"),
+    assert_eq!(ban(&gateway, "ada").await, 201);
+    let upgrade = handshake("/ws", HOST).bearer(&token("bob"));
+    let mut bob = Socket::open(gateway.address, &upgrade).await.expect("an upgrade");
+    let before = known(&gateway).await;
+    let long = "a".repeat(257);
+    let long_reason = json!({ "reason": "x".repeat(1025) }).to_string();
+    let cases = [
+        // Times.
+        ("PUT", "bans/bob", r#"{"until": "2020-01-01T00:00:00Z"}"#),
+        ("PUT", "bans/ada", r#"{"until": "soon"}"#),
+        ("PUT", "bans/ada", r#"{"until": "2999-12-24"}"#),
+        ("PUT", "bans/ada", r#"{"until": "2999-13-24T00:00:00Z"}"#),
+        ("PUT", "bans/ada", r#"{"until": 4102444800}"#),
+        // Bodies.
+        ("PUT", "bans/bob", r#"{"for": "ever"}"#),
+        ("PUT", "bans/bob", "{"),
+        ("PUT", "bans/bob", "[]"),
+        ("PUT", "bans/bob", r#"["spam", null]"#),
+        ("PUT", "bans/bob", "{} {}"),
+        ("PUT", "bans/bob", "reason=spam"),
+        ("PUT", "bans/bob", "\u{0}"),
+        ("PUT", "bans/ada", &long_reason),
+        ("PUT", "bans/bob", r#"{"reason": "a", "reason": "b"}"#),
+        ("POST", "logouts", ""),
+        ("POST", "logouts", "bob"),
+        ("POST", "logouts", r#"{"id": 7}"#),
+        ("POST", "logouts", r#"{"id": null}"#),
+        ("POST", "logouts", r#"["bob"]"#),
+        ("POST", "logouts", r#"{"id": "bob", "at": 0}"#),
+        ("POST", "logouts", r#"{"id": "bob", "id": "ada"}"#),
+        // Ids.
+        ("POST", "logouts", r#"{"id": ""}"#),
+        ("POST", "logouts", r#"{"id": "bob\u0000"}"#),
+        ("POST", "logouts", &json!({ "id": long }).to_string()),
+        ("PUT", "bans/", "{}"),
+        ("PUT", "bans/%zz", "{}"),
+        ("PUT", "bans/%00", "{}"),
+        ("PUT", "bans/%ff", "{}"),
+        ("PUT", &format!("bans/{long}"), "{}"),
+        ("DELETE", "bans/%ff", ""),
+        ("DELETE", "visitors/%0a", ""),
+        ("DELETE", "visitors/%zz", ""),
+    ];
+    for (method, path, body) in cases {
+        let answer = gateway.say(method, &format!("/v1/sites/chat/{path}"), body).await;
+        let said = (answer.status, answer.code());
+        assert_eq!(said, (400, "bad_request".to_owned()), "{method} {path} {body}");
+        assert!(!answer.json()["detail"].as_str().unwrap().is_empty(), "{method} {path} {body}");
+    }
+    // What is not there, not allowed, or too much.
+    let large = json!({ "id": "bob", "more": "x".repeat(1 << 20) }).to_string();
+    for (method, path, body, status) in [
+        ("PUT", "/v1/sites/nobody/bans/bob", "{}", 404),
+        ("DELETE", "/v1/sites/chat/connections/9999", "", 404),
+        ("DELETE", "/v1/sites/chat/connections/-1", "", 404),
+        ("DELETE", "/v1/sites/chat/connections/one", "", 404),
+        ("DELETE", "/v1/sites/chat/bans", "", 405),
+        ("DELETE", "/v1/sites/chat/logouts", "", 405),
+        ("POST", "/v1/sites/chat/visitors/bob", "{}", 405),
+        ("POST", "/v1/sites/chat/logouts", &large, 413),
     ] {
-        let answer = gateway.say("PUT", &format!("/v1/sites/chat/{path}"), body).await;
-        assert_eq!((answer.status, answer.code()), (400, "bad_request".to_owned()), "{body}");
+        let answer = gateway.say(method, path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     }
-    assert_eq!(gateway.ask("GET", BANS).await.json(), json!({"bans": []}));
+    assert_eq!(known(&gateway).await, before);
+    bob.echoes("still here").await.expect("an echo");
+    assert_eq!(gateway.log().matches("\"target\":\"audit\"").count(), 1, "{}", gateway.log());
     // The connection is in step after a 204 and a body.
     let mut connection = Connection::open(gateway.admin).await;
     for (method, status) in [("PUT", 201), ("DELETE", 204), ("DELETE", 404)] {
@@ -183,7 +250,16 @@ async fn every_ban_that_was_acknowledged_survives_kill_9() {
         listed["bans"].as_array().unwrap().iter().map(|ban| ban["id"].as_str().unwrap()).collect();
     let lost: Vec<_> = acknowledged.iter().filter(|id| !listed.contains(id.as_str())).collect();
     assert!(lost.is_empty(), "{lost:?}");
-    assert_eq!(status(&again, &token(&acknowledged[0])).await, 403);
+    let again = &again;
+    let refused = acknowledged.chunks(acknowledged.len().div_ceil(8)).map(|ids| async move {
+        let mut connection = again.connect().await;
+        for id in ids {
+            let request = Request::get("/c").host(HOST).bearer(&token(id));
+            let answer = connection.exchange(&request).await.expect("an answer");
+            assert_eq!((answer.status, answer.code()), (403, "banned".to_owned()), "{id}");
+        }
+    });
+    futures_util::future::join_all(refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -221,35 +297,4 @@ async fn a_full_disk_refuses_changes_serves_visitors_and_recovers() {
     let listed = again.ask("GET", BANS).await.json();
     let ids: Vec<_> = listed["bans"].as_array().unwrap().iter().map(|ban| &ban["id"]).collect();
     assert_eq!(ids, [&json!("ada"), &json!("before")]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_cannot_be_read_stops_the_start_until_an_empty_one_is_accepted() {
-    let (echo, folder) = (Echo::start().await, tempfile::tempdir().unwrap());
-    let file = folder.path().join("countersign.redb");
-    let mut gateway = setup(&echo, folder.path()).start().await;
-    assert_eq!(ban(&gateway, "ada").await, 201);
-    gateway.signal("INT");
-    gateway.ended(Duration::from_secs(10)).await;
-    let whole = std::fs::read(&file).unwrap();
-    std::fs::write(&file, &whole[..whole.len() / 3]).unwrap();
-    let mut refused = setup(&echo, folder.path()).start_until("cannot be read").await;
-    assert_eq!(refused.ended(Duration::from_secs(5)).await.code(), Some(2));
-    let why = refused.log();
-    let file_name = file.to_str().unwrap();
-    assert!(why.contains(file_name) && why.contains("--accept-empty-store"), "{why}");
-    assert!(std::fs::read(&file).unwrap() == whole[..whole.len() / 3], "it is left alone");
-    let accepting = setup(&echo, folder.path()).argument("--accept-empty-store").start().await;
-    assert_eq!(accepting.ask("GET", BANS).await.json(), json!({"bans": []}));
-    accepting.log_line("was put aside").await;
-    let names = std::fs::read_dir(folder.path()).unwrap();
-    let mut names: Vec<_> =
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    assert_eq!(names.len(), 3, "{names:?}");
-    assert!(names[2].starts_with("countersign.redb.damaged-"), "{names:?}");
-    // And while it runs nobody else may.
-    let mut second = setup(&echo, folder.path()).start_until("in use by another process").await;
-    assert_eq!(second.ended(Duration::from_secs(5)).await.code(), Some(2));
-    assert!(second.log().contains("redis"), "{}", second.log());
 }

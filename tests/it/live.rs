@@ -12,7 +12,7 @@ use crate::support::echo::Echo;
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::h2c;
 use crate::support::raw::{Request, find};
-use crate::support::websocket::{Socket, handshake};
+use crate::support::websocket::{self, Socket, handshake};
 use crate::support::{PATIENCE, eventually, sign};
 
 const HOST: &str = "chat.test";
@@ -45,17 +45,10 @@ async fn open(gateway: &Gateway, token: Option<&str>) -> Socket {
     Socket::open(gateway.address, &upgrade).await.expect("an upgrade")
 }
 
-/// Many at once, sixteen being opened at a time.
 async fn open_many(gateway: &Gateway, token: Option<&str>, count: usize) -> Vec<Socket> {
-    let workers = (0..16).map(|worker| async move {
-        let share = count / 16 + usize::from(worker < count % 16);
-        let mut sockets = Vec::new();
-        for _ in 0..share {
-            sockets.push(open(gateway, token).await);
-        }
-        sockets
-    });
-    futures_util::future::join_all(workers).await.into_iter().flatten().collect()
+    let upgrade = handshake("/ws", HOST);
+    let upgrade = token.map_or(upgrade.clone(), |token| upgrade.bearer(token));
+    websocket::open_many(gateway.address, &upgrade, count).await
 }
 
 /// The configuration without the old key, put in force.
@@ -84,10 +77,8 @@ async fn closed(gateway: &Gateway, reason: &str) -> f64 {
 async fn a_key_that_is_removed_takes_its_websockets_along_and_two_thousand_others_stay() {
     let echo = Echo::start().await;
     let gateway = Setup::new(site(echo.address, "prefer", "")).start().await;
-    let others = [
-        open_many(&gateway, Some(&token(NEW, "u-1")), 1000).await,
-        open_many(&gateway, None, 1000).await,
-    ];
+    let mut others = open_many(&gateway, Some(&token(NEW, "u-1")), 1000).await;
+    others.extend(open_many(&gateway, None, 1000).await);
     let concerned = open_many(&gateway, Some(&token(OLD, "u-1")), 100).await;
     assert!(gateway.metrics().await.has(
         "countersign_live_connections_closed_total",
@@ -110,10 +101,7 @@ async fn a_key_that_is_removed_takes_its_websockets_along_and_two_thousand_other
     })
     .await;
     assert_eq!(gateway.metrics().await.sum("countersign_live_connections", &[]), 2000.0);
-    for socket in others.into_iter().flatten().step_by(50) {
-        let mut socket = socket;
-        socket.echoes("still here").await.expect("an echo");
-    }
+    websocket::all_echo(&mut others).await;
     assert!(gateway.log().contains("ending live connections"));
 }
 

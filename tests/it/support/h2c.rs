@@ -84,7 +84,16 @@ impl Connection {
 
     /// A GET; its answer as it comes.
     pub async fn begin(&self, host: &str, target: &str) -> Incoming {
-        let head = Head::get(format!("http://{host}{target}")).body(()).expect("a valid head");
+        self.begin_with(host, target, &[]).await
+    }
+
+    /// The same with header fields.
+    pub async fn begin_with(&self, host: &str, target: &str, headers: &[(&str, &str)]) -> Incoming {
+        let mut head = Head::get(format!("http://{host}{target}"));
+        for (name, value) in headers {
+            head = head.header(*name, *value);
+        }
+        let head = head.body(()).expect("a valid head");
         let mut requests = self.requests.clone().ready().await.expect("an open connection");
         let (answer, _) = requests.send_request(head, true).expect("a stream");
         let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer");

@@ -63,6 +63,24 @@ impl RedisServer {
         }
     }
 
+    /// Stops it from answering: its connections stay open, and new ones are taken by the
+    /// system.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Has it go on after [`Self::pause`].
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        let command = format!("kill -{name} {}", child.id());
+        let status = Command::new("sh").args(["-c", &command]).status().unwrap();
+        assert!(status.success(), "{command}");
+    }
+
     /// Asks it something directly.
     pub async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let mut connection = self.connect().await.expect("redis-server");

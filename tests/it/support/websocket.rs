@@ -31,6 +31,30 @@ pub fn handshake(target: &str, host: &str) -> Request {
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 }
 
+/// Many at once, sixteen being opened at a time.
+pub async fn open_many(address: SocketAddr, handshake: &Request, count: usize) -> Vec<Socket> {
+    let workers = (0..16).map(|worker| async move {
+        let share = count / 16 + usize::from(worker < count % 16);
+        let mut sockets = Vec::new();
+        for _ in 0..share {
+            sockets.push(Socket::open(address, handshake).await.expect("an upgrade"));
+        }
+        sockets
+    });
+    futures_util::future::join_all(workers).await.into_iter().flatten().collect()
+}
+
+/// Every one of them is open, and brings a message to the backend and back.
+pub async fn all_echo(sockets: &mut [Socket]) {
+    let share = sockets.len().div_ceil(16).max(1);
+    let workers = sockets.chunks_mut(share).map(|sockets| async move {
+        for socket in sockets {
+            socket.echoes("still here").await.expect("an echo");
+        }
+    });
+    futures_util::future::join_all(workers).await;
+}
+
 impl Socket {
     /// Upgrades; what is no 101 comes back as the error.
     pub async fn open(address: SocketAddr, handshake: &Request) -> Result<Self, Response> {
