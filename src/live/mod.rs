@@ -60,6 +60,8 @@ pub enum Selector<'s> {
     /// Those of one session of the backend, or that one credential opened, that were judged
     /// until then.
     Session(SessionPrint, UnixTime),
+    /// Those of one session of the backend that guests have and that were judged until then.
+    GuestsOf(SessionPrint, UnixTime),
     /// The one with this number.
     Number(u64),
     /// Every one.
@@ -116,6 +118,10 @@ impl Registry {
                 }
                 Selector::Session(session, at) => {
                     connections.those(connections.of_session(&session), |facts| facts.judged <= at)
+                }
+                Selector::GuestsOf(session, at) => {
+                    let fit = |facts: &Facts| facts.trust().is_none() && facts.judged <= at;
+                    connections.those(connections.of_session(&session), fit)
                 }
                 Selector::Number(number) => vec![number],
                 Selector::All => connections.list().map(|(entry, ..)| entry.number).collect(),
