@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::entry::{Entry, Facts, Kind, SessionPrint};
 use crate::clock::UnixTime;
 use crate::gate::Mode;
+use crate::plan::OnEnd;
 
 /// The connections of one site.
 pub(super) struct Connections {
@@ -20,13 +21,26 @@ pub(super) struct Connections {
     sessions: Index<SessionPrint>,
     keys: Index<u64>,
     expiries: BTreeSet<(UnixTime, u64)>,
+    /// What the later proofs of those who are here have given to all that they concern.
+    given: HashMap<Arc<str>, Vec<Given>>,
     /// Keys, among those found here, that the configuration itself is known to hold.
     pub configured: BTreeSet<u64>,
     /// The oldest Plan that any of them was judged under.
     pub judged: u64,
     /// Where the site was found in the Plan the last time.
     pub place: usize,
+    /// What the site said the last time of those whose key goes.
+    pub on_key_removal: OnEnd,
 }
+
+/// Until when a proof in these sessions lets connections last.
+struct Given {
+    sessions: Box<[SessionPrint]>,
+    expires: Option<UnixTime>,
+}
+
+/// Of how many sessions of one identity that is remembered.
+const GIVEN: usize = 8;
 
 struct Slot {
     entry: Arc<Entry>,
@@ -38,8 +52,8 @@ struct Slot {
 /// Numbers by what they have in common, the oldest first.
 type Index<K> = HashMap<K, BTreeSet<u64>>;
 
-impl Connections {
-    pub(super) fn new() -> Self {
+impl Default for Connections {
+    fn default() -> Self {
         Self {
             open: BTreeMap::new(),
             sockets: HashMap::new(),
@@ -47,12 +61,16 @@ impl Connections {
             sessions: HashMap::new(),
             keys: HashMap::new(),
             expiries: BTreeSet::new(),
+            given: HashMap::new(),
             configured: BTreeSet::new(),
             judged: u64::MAX,
             place: 0,
+            on_key_removal: OnEnd::Close,
         }
     }
+}
 
+impl Connections {
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -63,6 +81,7 @@ impl Connections {
         self.judged = self.judged.min(facts.generation);
         if let Some(id) = facts.identity() {
             self.of_kind(facts.kind).entry(id.clone()).or_default().insert(number);
+            self.given.remove(id);
         }
         for session in facts.prints() {
             self.sessions.entry(*session).or_default().insert(number);
@@ -88,6 +107,9 @@ impl Connections {
         let entry = slot.entry.clone();
         if let Some(id) = entry.facts.identity() {
             take_out(self.of_kind(entry.facts.kind), id, number);
+            if !self.has_any(id) {
+                self.given.remove(id);
+            }
         }
         for session in entry.facts.prints() {
             take_out(&mut self.sessions, session, number);
@@ -109,6 +131,35 @@ impl Connections {
     pub(super) fn those(&self, mut of: Vec<u64>, fit: impl Fn(&Facts) -> bool) -> Vec<u64> {
         of.retain(|number| self.open.get(number).is_some_and(|slot| fit(&slot.entry.facts)));
         of
+    }
+
+    fn has_any(&self, id: &str) -> bool {
+        self.sockets.contains_key(id) || self.answers.contains_key(id)
+    }
+
+    /// Takes note of a proof of an identity; whether it may let anything last longer.
+    pub(super) fn gives(
+        &mut self,
+        id: &str,
+        sessions: &[SessionPrint],
+        expires: Option<UnixTime>,
+    ) -> bool {
+        let here = self.sockets.get_key_value(id).or_else(|| self.answers.get_key_value(id));
+        let Some((id, _)) = here else { return false };
+        let covers = |given: &Given| {
+            (given.sessions.is_empty() || *given.sessions == *sessions)
+                && !is_later(given.expires, expires)
+        };
+        let given = self.given.entry(id.clone()).or_default();
+        if given.iter().any(covers) {
+            return false;
+        }
+        given.retain(|given| *given.sessions != *sessions);
+        if given.len() == GIVEN {
+            given.remove(0);
+        }
+        given.push(Given { sessions: sessions.into(), expires });
+        true
     }
 
     /// All of an identity's, on every device.
@@ -143,11 +194,7 @@ impl Connections {
     /// Lets one last until then, if that is later; `None` is for ever.
     pub(super) fn extend(&mut self, number: u64, expires: Option<UnixTime>) -> bool {
         let Some(slot) = self.open.get(&number).filter(|slot| !slot.ended) else { return false };
-        let later = match (slot.expires, expires) {
-            (Some(_), None) => true,
-            (Some(old), Some(new)) => new > old,
-            (None, _) => false,
-        };
+        let later = is_later(slot.expires, expires);
         if later {
             self.unwatch(number);
             if let Some(slot) = self.open.get_mut(&number) {
@@ -197,6 +244,11 @@ impl Connections {
             Kind::Answer => &mut self.answers,
         }
     }
+}
+
+/// Whether an end is later than another; `None` is never.
+fn is_later(old: Option<UnixTime>, new: Option<UnixTime>) -> bool {
+    old.is_some_and(|old| new.is_none_or(|new| new > old))
 }
 
 fn take_out<K: Eq + Hash>(index: &mut Index<K>, key: &K, number: u64) {

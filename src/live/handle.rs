@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{End, Entry, Registry, Selector};
+use super::{End, Entry, Facts, Registry, Selector};
 
 /// A listed connection; dropped, it is listed no more.
 pub struct Handle {
@@ -19,6 +19,11 @@ impl Handle {
     /// asked for again.
     pub async fn ended(&self) -> End {
         self.entry.rung().await
+    }
+
+    /// What was known of it when it was listed.
+    pub fn facts(&self) -> &Facts {
+        &self.entry.facts
     }
 
     /// How it is to end, if it is.

@@ -16,8 +16,8 @@
 //! missed: whoever lists one looks at the memory of bans once more after [`Registry::open`].
 //! Keys, time and modes need no such look; the next sweep finds them.
 //!
-//! Nothing here waits or knows a server. One lock, held for a few look-ups; nobody is rung
-//! under it.
+//! Nothing here waits or knows a server. One lock a site, held for a few look-ups; nobody is
+//! rung under it.
 
 mod connections;
 mod end;
@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use self::connections::Connections;
 use crate::clock::UnixTime;
@@ -44,7 +44,9 @@ pub use handle::Handle;
 #[derive(Default)]
 pub struct Registry {
     last: AtomicU64,
-    sites: Mutex<HashMap<Arc<str>, Connections>>,
+    /// Written only when a site's first connection comes or its last one goes. Nobody takes
+    /// it twice at a time.
+    sites: RwLock<HashMap<Arc<str>, Mutex<Connections>>>,
 }
 
 /// Which connections of a site are meant.
@@ -60,6 +62,8 @@ pub enum Selector<'s> {
     /// Those of one session of the backend, or that one credential opened, that were judged
     /// until then.
     Session(SessionPrint, UnixTime),
+    /// Those of one session of the backend that guests have and that were judged until then.
+    GuestsOf(SessionPrint, UnixTime),
     /// The one with this number.
     Number(u64),
     /// Every one.
@@ -86,26 +90,36 @@ impl Registry {
     pub fn open(self: &Arc<Self>, facts: Facts, most: usize, now: UnixTime) -> Handle {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Arc::new(Entry::new(number, facts, now));
-        let mut too_many = Vec::new();
-        {
-            let mut sites = self.sites.lock();
-            let site = entry.facts.site.clone();
-            let connections = sites.entry(site).or_insert_with(Connections::new);
+        let site = &entry.facts.site;
+        let insert = |connections: &mut Connections| {
             connections.insert(entry.clone());
+            let mut too_many = Vec::new();
             if let Some(id) = entry.facts.identity().filter(|_| most > 0) {
                 while let Some(oldest) = connections.beyond(most, id) {
                     too_many.extend(connections.end(oldest).map(|entry| (entry, End::TOO_MANY)));
                 }
             }
-        }
-        ring(&entry.facts.site, too_many);
+            too_many
+        };
+        let too_many = self.with(site, insert).unwrap_or_else(|| {
+            let mut sites = self.sites.write();
+            insert(sites.entry(site.clone()).or_insert_with(Mutex::default).get_mut())
+        });
+        ring(site, too_many);
         Handle::new(self.clone(), entry)
+    }
+
+    /// Does something with a site's connections, if it has had any lately.
+    fn with<T>(&self, site: &str, act: impl FnOnce(&mut Connections) -> T) -> Option<T> {
+        let sites = self.sites.read();
+        let connections = sites.get(site)?;
+        Some(act(&mut connections.lock()))
     }
 
     /// Ends the connections of a site that are meant, and returns how many those are.
     pub fn end(&self, site: &str, selector: Selector<'_>, end: End) -> usize {
-        let mut ended = Vec::new();
-        if let Some(connections) = self.sites.lock().get_mut(site) {
+        let end_them = |connections: &mut Connections| {
+            let mut ended = Vec::new();
             let numbers = match selector {
                 Selector::Identity(id) => connections.of_identity(id),
                 Selector::JudgedUntil(id, at) => {
@@ -116,6 +130,10 @@ impl Registry {
                 }
                 Selector::Session(session, at) => {
                     connections.those(connections.of_session(&session), |facts| facts.judged <= at)
+                }
+                Selector::GuestsOf(session, at) => {
+                    let fit = |facts: &Facts| facts.trust().is_none() && facts.judged <= at;
+                    connections.those(connections.of_session(&session), fit)
                 }
                 Selector::Number(number) => vec![number],
                 Selector::All => connections.list().map(|(entry, ..)| entry.number).collect(),
@@ -128,13 +146,15 @@ impl Registry {
                     ended.extend(connections.end(number).map(|entry| (entry, end)));
                 }
             }
-        }
-        ring(site, ended)
+            ended
+        };
+        ring(site, self.with(site, end_them).unwrap_or_default())
     }
 
     /// Lets an identity's connections last until `expires`, where that is later (`None` is
     /// for ever). A proof that was brought in sessions concerns those of these sessions, and
-    /// those that named none. Returns how many it concerned.
+    /// those that named none. Returns how many were looked at: none, where as much has been
+    /// given already, as by most requests.
     pub fn extend(
         &self,
         site: &str,
@@ -142,35 +162,45 @@ impl Registry {
         sessions: &[SessionPrint],
         expires: Option<UnixTime>,
     ) -> usize {
-        let mut sites = self.sites.lock();
-        let Some(connections) = sites.get_mut(site) else { return 0 };
-        let mut concerned = connections.of_identity(id);
-        if !sessions.is_empty() {
+        let extend = |connections: &mut Connections| {
+            if !connections.gives(id, sessions, expires) {
+                return 0;
+            }
             let fits = |facts: &Facts| {
                 let own = &facts.sessions;
-                own.is_empty() || own.iter().any(|own| sessions.contains(own))
+                sessions.is_empty()
+                    || own.is_empty()
+                    || own.iter().any(|own| sessions.contains(own))
             };
-            concerned = connections.those(concerned, fits);
-        }
-        for number in &concerned {
-            connections.extend(*number, expires);
-        }
-        concerned.len()
+            let concerned = connections.those(connections.of_identity(id), fits);
+            for number in &concerned {
+                connections.extend(*number, expires);
+            }
+            concerned.len()
+        };
+        self.with(site, extend).unwrap_or_default()
     }
 
     /// The connections of a site, the oldest first, without those that are being ended.
     pub fn list(&self, site: &str) -> Vec<Listed> {
-        let sites = self.sites.lock();
-        let connections = sites.get(site).map(Connections::list).into_iter().flatten();
-        connections.map(|(entry, _, expires)| Listed { entry: entry.clone(), expires }).collect()
+        let listed = |(entry, _, expires): (&Arc<Entry>, _, _)| {
+            let entry = entry.clone();
+            Listed { entry, expires }
+        };
+        self.with(site, |connections| connections.list().map(listed).collect()).unwrap_or_default()
     }
 
     fn close(&self, entry: &Entry) {
-        let mut sites = self.sites.lock();
-        if let Some(connections) = sites.get_mut(&entry.facts.site) {
+        let site = &entry.facts.site;
+        let remove = |connections: &mut Connections| {
             connections.remove(entry.number);
-            if connections.is_empty() {
-                sites.remove(&entry.facts.site);
+            connections.is_empty()
+        };
+        if self.with(site, remove) == Some(true) {
+            let mut sites = self.sites.write();
+            // Another may have come meanwhile.
+            if sites.get_mut(site).is_some_and(|connections| connections.get_mut().is_empty()) {
+                sites.remove(site);
             }
         }
     }
@@ -311,7 +341,7 @@ mod tests {
         registry.end("acme", Selector::Identity("3"), End::BANNED);
         assert_eq!(registry.list("acme").len(), 10);
         drop(handles);
-        assert!(registry.sites.lock().is_empty());
+        assert!(registry.sites.read().is_empty());
     }
 
     #[tokio::test]
@@ -349,12 +379,31 @@ mod tests {
         };
         let ten = Some(later(10));
         assert_eq!(registry.extend("acme", "ana", &[], Some(later(5))), 3);
+        assert_eq!(registry.extend("acme", "ana", &[], Some(later(5))), 0, "nothing new");
+        assert_eq!(registry.extend("acme", "ana", &[[2; 16]], Some(later(5))), 0, "of theirs");
         assert_eq!(expiries(), [ten; 4]);
         assert_eq!(registry.extend("acme", "ana", &[[2; 16], [9; 16]], Some(later(20))), 2);
         assert_eq!(expiries(), [ten, Some(later(20)), Some(later(20)), ten]);
         assert_eq!(registry.extend("acme", "ana", &[], None), 3);
-        assert_eq!(registry.extend("acme", "ana", &[], Some(later(99))), 3);
+        assert_eq!(registry.extend("acme", "ana", &[], Some(later(99))), 0);
         assert_eq!(expiries(), [None, None, None, ten]);
         assert_eq!(registry.extend("acme", "nobody", &[], None), 0);
+        let _younger = open(&registry, expiring(Some(3)));
+        assert_eq!(registry.extend("acme", "ana", &[], Some(later(30))), 4, "one is new");
+        assert_eq!(expiries().last(), Some(&Some(later(30))));
+    }
+
+    #[test]
+    fn what_was_given_is_remembered_for_a_few_sessions_and_while_there_is_somebody() {
+        let registry = Registry::new();
+        let ana = open(&registry, of("ana", 1, Some(later(10))));
+        let give = |session: u8| registry.extend("acme", "ana", &[[session; 16]], Some(later(20)));
+        for session in 0..20 {
+            assert_eq!((give(session), give(session)), (1, 0));
+        }
+        assert_eq!((give(19), give(0)), (0, 1));
+        drop(ana);
+        let _again = open(&registry, of("ana", 1, Some(later(10))));
+        assert_eq!(give(19), 1);
     }
 }

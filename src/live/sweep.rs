@@ -4,9 +4,9 @@
 //! come; the others are not looked at, however many they are. After a reload each is, once,
 //! for the mode of its route.
 //!
-//! A site that has left the configuration is left alone: nothing says what should become of
-//! its connections, and a reload drops none. The same holds for a path that has two meanings
-//! now. A key that was fetched from a URL is missed only while its site's sets are there: an
+//! A site that has left the configuration took its keys along: what rests on them ends, unless
+//! its last word was `on_key_removal: keep`. Its guests are left alone: no mode says what
+//! should become of them. So is whoever has a path that has two meanings now. A key that was fetched from a URL is missed only while its site's sets are there: an
 //! outage of their provider withdraws nothing.
 
 use std::collections::HashMap;
@@ -28,38 +28,31 @@ impl Registry {
     /// Ends what the Plan in force has no reason to keep at that moment; to be called a few
     /// times a second, and after every reload. Returns how many that were.
     pub fn sweep(&self, plan: &Plan, now: UnixTime) -> usize {
-        let names: Vec<Arc<str>> = self.sites.lock().keys().cloned().collect();
+        let names: Vec<Arc<str>> = self.sites.read().keys().cloned().collect();
         names.iter().map(|name| self.sweep_site(plan, name, now)).sum()
     }
 
     fn sweep_site(&self, plan: &Plan, name: &Arc<str>, now: UnixTime) -> usize {
-        let Some(site) = self.find(plan, name) else { return 0 };
+        let Some(site) = self.with(name, |connections| find(connections, plan, name)).flatten()
+        else {
+            return ring(name, self.with(name, orphaned).unwrap_or_default());
+        };
         let mut ended = self.rejudge(site, plan.generation);
-        if let Some(connections) = self.sites.lock().get_mut(name) {
+        let over = |connections: &mut Connections| {
             let live = &site.remembers.live;
-            ended.extend(without_key(connections, site, live, now));
+            let mut ended = without_key(connections, site, live, now);
             ended.extend(expired(connections, live, now));
-        }
+            ended
+        };
+        ended.extend(self.with(name, over).unwrap_or_default());
         ring(name, ended)
-    }
-
-    /// The site in the Plan, most often where it was the last time.
-    fn find<'p>(&self, plan: &'p Plan, name: &Arc<str>) -> Option<&'p Site> {
-        let mut sites = self.sites.lock();
-        let connections = sites.get_mut(name)?;
-        let there = plan.sites.get(connections.place).filter(|site| site.name == *name);
-        let site = there.or_else(|| plan.sites.iter().find(|site| site.name == *name))?;
-        connections.place = site.index;
-        Some(site)
     }
 
     /// Looks up anew which mode holds for each connection that was judged under an older
     /// Plan, and ends guests whom it does not let in. The routes are looked at without the
     /// lock.
     fn rejudge(&self, site: &Site, generation: u64) -> Ended {
-        let open: Vec<Arc<Entry>> = {
-            let mut sites = self.sites.lock();
-            let Some(connections) = sites.get_mut(&site.name) else { return Vec::new() };
+        let older = |connections: &mut Connections| -> Vec<Arc<Entry>> {
             if connections.judged >= generation {
                 return Vec::new();
             }
@@ -67,6 +60,10 @@ impl Registry {
             connections.judged = generation;
             connections.list().map(|(entry, ..)| entry.clone()).collect()
         };
+        let open = self.with(&site.name, older).unwrap_or_default();
+        if open.is_empty() {
+            return Vec::new();
+        }
         // Most connections of a site have one path.
         let mut known: HashMap<(&str, &Method), Option<Mode>> = HashMap::new();
         let modes = open.iter().map(|entry| {
@@ -75,21 +72,48 @@ impl Registry {
             *known.entry((path, method)).or_insert_with(look)
         });
         let modes: Vec<Option<Mode>> = modes.collect();
-        let mut sites = self.sites.lock();
-        let Some(connections) = sites.get_mut(&site.name) else { return Vec::new() };
-        let mut ended = Vec::new();
-        for (entry, mode) in open.iter().zip(modes) {
-            let Some(mode) = mode else { continue };
-            connections.set_mode(entry.number, mode);
-            if let Who::Guest(reason) = entry.facts.who
-                && let Some(reason) = unwelcome(mode, reason)
-            {
-                let end = End::narrowed(reason);
-                ended.extend(connections.end(entry.number).map(|entry| (entry, end)));
+        let narrow = |connections: &mut Connections| {
+            let mut ended = Vec::new();
+            for (entry, mode) in open.iter().zip(modes) {
+                let Some(mode) = mode else { continue };
+                connections.set_mode(entry.number, mode);
+                if let Who::Guest(reason) = entry.facts.who
+                    && let Some(reason) = unwelcome(mode, reason)
+                {
+                    let end = End::narrowed(reason);
+                    ended.extend(connections.end(entry.number).map(|entry| (entry, end)));
+                }
             }
-        }
-        ended
+            ended
+        };
+        self.with(&site.name, narrow).unwrap_or_default()
     }
+}
+
+/// The site in the Plan, most often where it was the last time.
+fn find<'p>(connections: &mut Connections, plan: &'p Plan, name: &Arc<str>) -> Option<&'p Site> {
+    let there = plan.sites.get(connections.place).filter(|site| site.name == *name);
+    let site = there.or_else(|| plan.sites.iter().find(|site| site.name == *name))?;
+    connections.place = site.index;
+    connections.on_key_removal = site.remembers.live.on_key_removal;
+    Some(site)
+}
+
+/// Takes those that rest on a key of a site that is there no more.
+fn orphaned(connections: &mut Connections) -> Ended {
+    match connections.on_key_removal {
+        OnEnd::Keep => Vec::new(),
+        OnEnd::Close => {
+            let prints: Vec<u64> = connections.keys().collect();
+            prints.into_iter().flat_map(|print| of_lost_key(connections, print)).collect()
+        }
+    }
+}
+
+fn of_lost_key(connections: &mut Connections, print: u64) -> Ended {
+    let numbers = connections.of_key(print).into_iter();
+    let taken = numbers.filter_map(|number| connections.end(number));
+    taken.map(|entry| (entry, End::REVOKED)).collect()
 }
 
 /// Why a mode does not let in somebody who became a guest for that reason.
@@ -125,9 +149,7 @@ fn without_key(connections: &mut Connections, site: &Site, live: &Live, now: Uni
         if incomplete && !connections.configured.contains(&print) {
             continue;
         }
-        for number in connections.of_key(print) {
-            ended.extend(connections.end(number).map(|entry| (entry, End::REVOKED)));
-        }
+        ended.extend(of_lost_key(connections, print));
     }
     ended
 }
@@ -389,14 +411,29 @@ mod tests {
     }
 
     #[test]
-    fn a_site_that_has_left_the_configuration_is_left_alone() {
+    fn a_site_that_has_left_the_configuration_took_its_keys_along() {
         let registry = Registry::new();
-        let handles = open(&registry, [of("ana", 9, None), guest(Reason::Missing)]);
-        let mut moved = plan(|site| site.settings.mode = Mode::Require);
+        let dry = Facts { mode: Mode::Observe, ..of("dry", print("new"), None) };
+        let facts = [of("ana", print("new"), None), guest(Reason::Missing), dry];
+        let handles = open(&registry, facts);
+        let mut moved = reloaded(|site| site.settings.mode = Mode::Require);
         moved.sites[0].name = "another".into();
-        assert_eq!(registry.sweep(&Plan { generation: 2, ..moved }, later(9000)), 0);
-        assert_eq!(ends(&handles), [None, None]);
+        assert_eq!(registry.sweep(&moved, later(9000)), 1);
+        assert_eq!(ends(&handles), [Some(End::REVOKED), None, None]);
         let back = Plan { generation: 3, ..plan(|site| site.settings.mode = Mode::Require) };
-        assert_eq!(registry.sweep(&back, NOW), 2);
+        assert_eq!(registry.sweep(&back, NOW), 1);
+        assert_eq!(ends(&handles)[1], Some(End::narrowed(Reason::Missing)));
+    }
+
+    #[test]
+    fn a_site_that_said_keep_when_it_was_there_is_taken_at_its_word() {
+        let registry = Registry::new();
+        let handles = open(&registry, [of("ana", print("new"), None)]);
+        assert_eq!(
+            registry.sweep(&plan(|site| site.remembers.live.on_key_removal = OnEnd::Keep), NOW),
+            0
+        );
+        assert_eq!(registry.sweep(&Plan { generation: 2, ..fixture::plan(vec![]) }, NOW), 0);
+        assert_eq!(ends(&handles), [None]);
     }
 }

@@ -1,49 +1,59 @@
 //! How often one client may use the widget's own endpoints: they cost a verification and
 //! may write, and no widget needs them more than a few times a minute.
+//!
+//! There is a fixed number of counters, and a client's is found by a hash that nobody outside
+//! can compute. Two clients may have the same one, which is no harm at these numbers; but
+//! nobody can use up room, or choose whom to share a counter with. One who has IPv6 has 2⁶⁴
+//! addresses: the network counts as the client.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 /// Calls of one client in each window, on one site.
 const MOST: u32 = 30;
 const WINDOW: Duration = Duration::from_secs(10);
-/// Clients that are counted; whoever comes later in the window waits for the next.
-const CLIENTS: usize = 100_000;
+/// How many counters there are; a power of two.
+const COUNTERS: usize = 1 << 16;
 
 /// Counts calls by site and client, in windows that all begin together.
-pub struct Pace(Mutex<Window>);
-
-struct Window {
+pub struct Pace {
     begun: Instant,
-    calls: HashMap<(usize, Option<IpAddr>), u32, ahash::RandomState>,
+    hasher: RandomState,
+    /// Each a window's number and, in the lower half, the calls in it.
+    counters: Box<[AtomicU64]>,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self(Mutex::new(Window { begun: Instant::now(), calls: HashMap::default() }))
+        let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
+        Self { begun: Instant::now(), hasher: RandomState::new(), counters }
     }
 }
 
 impl Pace {
     /// Counts a call; whether it may be made.
     pub fn permits(&self, site: usize, client: Option<IpAddr>, now: Instant) -> bool {
-        let mut window = self.0.lock();
-        if now.duration_since(window.begun) >= WINDOW {
-            window.begun = now;
-            window.calls.clear();
-        }
-        let room = window.calls.len() < CLIENTS;
-        match window.calls.get_mut(&(site, client)) {
-            Some(calls) => {
-                *calls = calls.saturating_add(1);
-                *calls <= MOST
-            }
-            None if room => window.calls.insert((site, client), 1).is_none(),
-            None => false,
-        }
+        let window = now.duration_since(self.begun).as_secs() / WINDOW.as_secs();
+        let hash = self.hasher.hash_one((site, client.map(network)));
+        let place = usize::try_from(hash % COUNTERS as u64).unwrap_or_default();
+        let Some(counter) = self.counters.get(place) else { return false };
+        let next = |before: u64| match before >> 32 == window {
+            // Calls that are turned away need not be counted.
+            true if before & u64::from(u32::MAX) >= u64::from(MOST) => None,
+            true => Some(before + 1),
+            false => Some(window << 32 | 1),
+        };
+        counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 that an IPv6 address is in.
+fn network(client: IpAddr) -> (Option<Ipv4Addr>, u64) {
+    match client.to_canonical() {
+        IpAddr::V4(address) => (Some(address), 0),
+        IpAddr::V6(address) => (None, (address.to_bits() >> 64) as u64),
     }
 }
 
@@ -62,5 +72,28 @@ mod tests {
         assert!(pace.permits(1, client(1), now), "another site");
         assert!(pace.permits(0, client(2), now), "another client");
         assert!(pace.permits(0, client(1), now + WINDOW), "later");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client_and_so_is_an_address_of_ipv4_however_spelled() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        let client = |address: &str| Some(address.parse::<IpAddr>().unwrap());
+        for host in 0..MOST {
+            assert!(pace.permits(0, client(&format!("2001:db8:0:1::{host:x}")), now));
+            assert!(pace.permits(0, client("::ffff:203.0.113.1"), now));
+        }
+        assert!(!pace.permits(0, client("2001:db8:0:1:ffff::1"), now));
+        assert!(!pace.permits(0, client("203.0.113.1"), now));
+        assert!(pace.permits(0, client("2001:db8:0:2::1"), now), "another network");
+        assert!(pace.permits(0, client("::ffff:203.0.113.2"), now), "another address");
+    }
+
+    #[test]
+    fn nobody_is_kept_out_because_there_are_many() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        for n in 0..120_000_u32 {
+            pace.permits(0, Some(IpAddr::from(n.to_be_bytes())), now);
+        }
+        assert!(pace.permits(1, Some(IpAddr::from([203, 0, 113, 1])), now));
     }
 }

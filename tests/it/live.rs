@@ -257,6 +257,20 @@ async fn a_stream_of_events_that_is_silent_ends_as_promptly() {
     assert_eq!(errors, 0.0, "the backend has done nothing wrong");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guests_stream_of_events_ends_where_guests_are_let_in_no_more() {
+    let events = Events::start().await;
+    let gateway = Setup::new(site(events.address, "prefer", "")).start().await;
+    let mut guest = stream(&gateway, "/sse", None).await;
+    let require = gateway.config().replace("mode: prefer", "mode: require");
+    gateway.write("countersign.yaml", require);
+    assert_eq!(gateway.reload().await.status, 200);
+    let ended = tokio::time::timeout(PATIENCE, guest.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_ok(), "it goes on");
+    eventually("it is counted", PATIENCE, || async { closed(&gateway, "narrowed").await == 1.0 })
+        .await;
+}
+
 /// A backend that accepts one WebSocket after another and hands each over.
 async fn raw_backend() -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
