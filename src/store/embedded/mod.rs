@@ -4,6 +4,7 @@
 //! ([`writer`]), and requests never wait for it.
 
 mod file;
+mod jobs;
 mod rows;
 mod trouble;
 mod writer;
