@@ -139,9 +139,8 @@ fn outcome<'p>(
         (decide(Mode::Off, Finding::Absent { unsigned: false }), Presented::nothing(place))
     } else {
         let mut presented = Presented::find(place, request, &content, &has_shape);
-        let sessions = sessions(place, request, &content)?;
-        let finding =
-            finding(place, plan, request, &content, &sessions, &mut presented, now, prover);
+        presented.sessions = sessions(place, request, &content)?;
+        let finding = finding(place, plan, request, &content, &mut presented, now, prover);
         *way = presented.vouching().0.way;
         (decide(place.settings.mode, finding), presented)
     };
@@ -252,11 +251,11 @@ fn finding<'p>(
     plan: &Plan,
     request: &RequestView<'_>,
     content: &Content<'_>,
-    sessions: &[SessionToken<'_>],
     presented: &mut Presented<'p, '_>,
     now: UnixTime,
     prover: &impl Prover<'p>,
 ) -> Finding {
+    let sessions = &*presented.sessions;
     let (way, found) = presented.vouching();
     let credential = found.credential.as_ref().zip(found.proof());
     let at_once = at_once(place, request, presented);

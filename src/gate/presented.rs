@@ -3,6 +3,7 @@
 use super::RequestView;
 use super::content::Content;
 use super::examination::Place;
+use super::session::SessionToken;
 use super::source::{self, Found, Shape};
 use super::spent::{AllSpent, Spent};
 use crate::plan::{Proof, Settings};
@@ -15,13 +16,15 @@ pub(super) struct Presented<'p, 'a> {
     pub others: Vec<(Proof<'p>, Found<'a>)>,
     /// The way that vouched earlier, for the session that the request carries.
     pub earlier: Option<(Proof<'p>, Found<'a>)>,
+    /// The session tokens that the request carries.
+    pub sessions: Vec<SessionToken<'a>>,
 }
 
 impl<'p, 'a> Presented<'p, 'a> {
     /// Nothing that is looked at.
     pub fn nothing(place: &Place<'p, '_>) -> Self {
         let own = (place.site.proof(place.settings), Found::default());
-        Self { own, others: Vec::new(), earlier: None }
+        Self { own, others: Vec::new(), earlier: None, sessions: Vec::new() }
     }
 
     /// Looks in the places of every way.
@@ -36,7 +39,8 @@ impl<'p, 'a> Presented<'p, 'a> {
         };
         let others = place.site.accepted().map(find);
         let others = others.filter(|(_, found)| found.credential.is_some()).collect();
-        Self { own: find(place.site.proof(place.settings)), others, earlier: None }
+        let own = find(place.site.proof(place.settings));
+        Self { own, others, earlier: None, sessions: Vec::new() }
     }
 
     /// The way whose credential is judged: the site's own, if it has one or nobody has.

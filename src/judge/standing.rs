@@ -154,7 +154,11 @@ impl Inquiry<'_, '_> {
             return Some(Rejection::new(Reason::Replayed, detail));
         }
         let bindings = || carried.digests().filter_map(|session| self.known.session(&session));
-        if bindings().any(|binding| !self.is_over(&binding) && **binding.id() != *id) {
+        let is_anothers = |binding: &Binding| {
+            let counts = binding.stands() || self.is_ended(binding) || self.is_banned(binding);
+            counts && !self.is_over(binding) && **binding.id() != *id
+        };
+        if bindings().any(|binding| is_anothers(&binding)) {
             return Some(conflict());
         }
         mark.banned.then(banned)
@@ -219,7 +223,7 @@ impl Inquiry<'_, '_> {
         let mut barred: Option<(Arc<Binding>, Rejection)> = None;
         for session in carried.digests() {
             let Some(binding) = self.known.session(&session) else { continue };
-            let banned_now = self.known.mark(binding.id(), self.now).banned;
+            let banned_now = self.is_banned(&binding);
             let why = match (self.is_over(&binding), banned_now) {
                 (true, true) => Some(banned()),
                 (true, false) => continue,
@@ -233,6 +237,10 @@ impl Inquiry<'_, '_> {
                 // The one that the order of checks puts first.
                 let first = barred.as_ref().is_none_or(|(_, known)| why.reason < known.reason);
                 barred = if first { Some((binding, why)) } else { barred };
+                continue;
+            }
+            // Its identity has nothing against it, but it had to make room.
+            if !binding.stands() {
                 continue;
             }
             match &bound {
@@ -273,6 +281,10 @@ impl Inquiry<'_, '_> {
     /// Whether a session has come to its own end.
     fn is_over(&self, binding: &Binding) -> bool {
         binding.until <= self.now
+    }
+
+    fn is_banned(&self, binding: &Binding) -> bool {
+        self.known.mark(binding.id(), self.now).banned
     }
 
     /// Whether a session was ended before that.

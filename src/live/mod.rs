@@ -103,7 +103,7 @@ impl Registry {
         };
         let too_many = self.with(site, insert).unwrap_or_else(|| {
             let mut sites = self.sites.write();
-            insert(sites.entry(site.clone()).or_insert_with(Mutex::default).get_mut())
+            insert(sites.entry(site.clone()).or_default().get_mut())
         });
         ring(site, too_many);
         Handle::new(self.clone(), entry)

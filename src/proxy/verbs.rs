@@ -16,7 +16,7 @@ use crate::dialect::Reason;
 use crate::gate::{Cause, Outcome, Refusal, Verb};
 use crate::identity::{Identity, Standing};
 use crate::judge::Carried;
-use crate::plan::{Session, Site};
+use crate::plan::{OnEnd, Session, Site};
 use crate::refusal::{self, Reply};
 use crate::store::Change;
 
@@ -88,6 +88,10 @@ fn refresh(
     let Some(identity) = identity else {
         return Err(Refusal::identity(Reason::Missing, "a refresh needs a fresh credential"));
     };
+    if let (Some(id), OnEnd::Close) = (&identity.id, asked.site.remembers.live.on_expiry) {
+        // All of this identity's, whatever sessions they are of.
+        gate.live().extend(&asked.site.name, id, &[], identity.expires);
+    }
     let told = json!({"expires": identity.expires.map(UnixTime::as_secs)});
     let cookie = journey.answered(200, &HeaderMap::new(), gate.store());
     let mut reply = journey.own_answer(Some(&told));

@@ -2,6 +2,7 @@
 //! disk and of what replicas tell each other. Applying one twice changes nothing more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,9 @@ impl Ban {
     }
 }
 
+/// How often a session that is proven with every request is bound anew, at most.
+const PROVEN_ANEW: Duration = Duration::from_secs(60);
+
 /// What a session stands for, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
@@ -139,6 +143,9 @@ pub struct Binding {
     /// When it was ended, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<UnixTime>,
+    /// It had to make room, or its identity was to be forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    evicted: bool,
 }
 
 /// An identity, as it is kept: its fields by name, because their places in a dialect change.
@@ -182,12 +189,58 @@ impl Binding {
             fields: identity.fields.iter().filter_map(named).collect(),
         };
         let dialect = dialect.name.clone();
-        Some(Self { person, dialect, bound: now, until, ended: None })
+        Some(Self { person, dialect, bound: now, until, ended: None, evicted: false })
     }
 
     /// The same, ended.
     pub(super) fn ended(&self, at: UnixTime) -> Self {
         Self { ended: Some(at), ..self.clone() }
+    }
+
+    /// What is left where it had to make room: whose session it was, and until when, so that
+    /// whoever is kept out stays so with it. Nothing else about the person.
+    pub(super) fn evicted(&self) -> Self {
+        let Person { id, key, print, .. } = &self.person;
+        let person = Person {
+            id: id.clone(),
+            name: None,
+            email: None,
+            attributes: None,
+            key: key.clone(),
+            print: *print,
+            issued_at: None,
+            fields: Vec::new(),
+        };
+        Self { person, dialect: self.dialect.clone(), evicted: true, ..*self }
+    }
+
+    /// Whether it can verify somebody. One that does not only keeps out whom a ban or a
+    /// logout keeps out; without these it is as if it were not known.
+    pub fn stands(&self) -> bool {
+        !self.evicted
+    }
+
+    /// Whether another binding of the same session may take this one's place: a later one of
+    /// the same identity; of another one only once this is over, or has made room.
+    pub(super) fn yields_to(&self, other: &Self) -> bool {
+        let last = self.bound.max(self.ended.unwrap_or_default());
+        if last > other.bound || self.evicted && !other.evicted && self.bound == other.bound {
+            return false;
+        }
+        let has_made_room = self.evicted && self.ended.is_none();
+        self.id() == other.id() || self.until <= other.bound || has_made_room
+    }
+
+    /// Whether a binding proven a little later says the same, so that it need not be kept.
+    pub(super) fn says_as_much_as(&self, later: &Self) -> bool {
+        let (one, other) = (&self.person, &later.person);
+        let same = self.dialect == later.dialect
+            && (&one.id, &one.key, one.print) == (&other.id, &other.key, other.print)
+            && (&one.name, &one.email) == (&other.name, &other.email)
+            && (&one.attributes, &one.fields) == (&other.attributes, &other.fields);
+        let ttl = later.until.since(later.bound);
+        let fresh = later.bound.since(self.bound) < (ttl / 10).min(PROVEN_ANEW);
+        same && fresh && later.bound >= self.bound && self.stands() && self.ended.is_none()
     }
 
     /// Whose session it is.

@@ -97,7 +97,9 @@ impl Memory {
         self.followers.add(keeper);
     }
 
-    /// Makes a change. The same one again, or an older one, changes nothing.
+    /// Makes a change. The same one again changes nothing. An older one changes nothing
+    /// either, but for bans: of [`Change::Ban`] and [`Change::Unban`] the last one told
+    /// holds, so whoever tells them must keep their order.
     pub fn apply(&self, change: &Change) {
         let site = self.site_or_new(change.site());
         let following = site.apply(change);
@@ -107,6 +109,12 @@ impl Memory {
             self.listeners.tell(&change);
             self.followers.tell(&change);
         }
+    }
+
+    /// Whether a session is bound to the same already, a short while ago.
+    pub(super) fn knows(&self, change: &Change) -> bool {
+        let Change::Bind { site, session, binding } = change else { return false };
+        self.site(site).is_some_and(|site| site.knows(session, binding))
     }
 
     /// What [`Memory::apply`] would have follow from a change.

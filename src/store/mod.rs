@@ -130,7 +130,13 @@ impl Store {
     }
 
     /// Makes a change at once, and has it kept in the background.
+    ///
+    /// A session that was just bound to the same is not bound anew: with every request of
+    /// somebody's there would be something to keep.
     pub fn note(&self, change: Change) {
+        if self.memory.knows(&change) {
+            return;
+        }
         self.memory.apply(&change);
         self.keeper.note(change);
     }

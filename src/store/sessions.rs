@@ -1,5 +1,9 @@
 //! The sessions of a site: which identity each stands for, and which go first when there
 //! are too many.
+//!
+//! What goes leaves a tombstone ([`Binding::stands`]): nobody gets rid of a session that is
+//! to refuse him by having many others. Of tombstones there are as many as of sessions;
+//! beyond, the oldest is forgotten, rather one that keeps nobody out.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -39,15 +43,25 @@ struct Index {
     limits: Limits,
     all: BTreeSet<(UnixTime, Digest)>,
     of_one: HashMap<Arc<str>, BTreeSet<(UnixTime, Digest)>>,
+    /// Those that have made room, which are in neither of the others.
+    evicted: BTreeSet<(UnixTime, Digest)>,
 }
+
+/// Among how many of the oldest tombstones one is sought that keeps nobody out.
+const LOOKED_AT: usize = 64;
 
 impl Index {
     fn add(&mut self, session: Digest, binding: &Binding) {
+        if !binding.stands() {
+            self.evicted.insert((binding.bound, session));
+            return;
+        }
         self.all.insert((binding.bound, session));
         self.of_one.entry(binding.id().clone()).or_default().insert((binding.bound, session));
     }
 
     fn remove(&mut self, session: Digest, binding: &Binding) {
+        self.evicted.remove(&(binding.bound, session));
         self.all.remove(&(binding.bound, session));
         if let Some(own) = self.of_one.get_mut(binding.id()) {
             own.remove(&(binding.bound, session));
@@ -57,12 +71,29 @@ impl Index {
         }
     }
 
-    /// The oldest session of whoever has too many.
-    fn too_many(&self, id: &str) -> Option<Digest> {
+    /// The oldest session of whoever has too many, but not the one just bound.
+    fn too_many(&self, id: &str, just_bound: Digest) -> Option<Digest> {
         let own = self.of_one.get(id).filter(|own| own.len() > self.limits.of_one);
         let all = Some(&self.all).filter(|all| all.len() > self.limits.all);
-        own.or(all)?.first().map(|(_, session)| *session)
+        let mut oldest = own.or(all)?.iter().map(|(_, session)| *session);
+        oldest.find(|session| *session != just_bound)
     }
+
+    /// The oldest tombstone, if there are too many; one that keeps nobody out before others.
+    fn too_many_evicted(&self, keeps_out: impl Fn(&Digest) -> bool) -> Option<Digest> {
+        let oldest = self.evicted.first().filter(|_| self.evicted.len() > self.limits.all)?;
+        let mut some = self.evicted.iter().take(LOOKED_AT);
+        Some(some.find(|(_, session)| !keeps_out(session)).unwrap_or(oldest).1)
+    }
+}
+
+/// What a site has to say about its sessions.
+pub trait Wishes {
+    /// Whether all that was proven until this was is to be forgotten.
+    fn has_forgotten(&self, binding: &Binding) -> bool;
+
+    /// Whether whoever carries it is refused.
+    fn keeps_out(&self, binding: &Binding) -> bool;
 }
 
 impl Sessions {
@@ -76,9 +107,9 @@ impl Sessions {
         self.index.lock().limits
     }
 
-    /// How many there are.
+    /// How many stand for somebody.
     pub fn len(&self) -> usize {
-        self.bindings.len()
+        self.index.lock().all.len()
     }
 
     /// What a session stands or stood for.
@@ -86,7 +117,7 @@ impl Sessions {
         self.bindings.read(session, Arc::clone)
     }
 
-    /// The sessions of an identity.
+    /// The sessions that stand for an identity.
     pub fn of(&self, id: &str) -> Vec<(Digest, Arc<Binding>)> {
         let index = self.index.lock();
         let own = index.of_one.get(id).into_iter().flatten();
@@ -98,22 +129,40 @@ impl Sessions {
         self.bindings.each(look);
     }
 
-    /// Binds a session, unless it was bound later already.
-    pub fn bind(&self, session: Digest, binding: &Arc<Binding>) {
+    /// Binds a session, unless it was bound later already or is another identity's, or the
+    /// site does not want it.
+    pub fn bind(&self, session: Digest, binding: &Arc<Binding>, site: &impl Wishes) {
         let mut index = self.index.lock();
+        // Asked under the lock: what is forgotten meanwhile finds it bound.
+        if binding.stands() && site.has_forgotten(binding) {
+            return;
+        }
         if let Some(before) = self.get(&session) {
-            if before.bound.max(before.ended.unwrap_or_default()) > binding.bound {
+            if !before.yields_to(binding) {
+                tracing::debug!("a session was bound later, or stays another identity's");
                 return;
             }
             index.remove(session, &before);
         }
         index.add(session, binding);
         self.put(session, Some(binding.clone()));
-        while let Some(oldest) = index.too_many(binding.id()) {
+        while let Some(oldest) = index.too_many(binding.id(), session) {
+            self.evict(&mut index, oldest);
+        }
+        let keeps_out = |one: &Digest| self.get(one).is_some_and(|one| site.keeps_out(&one));
+        while let Some(oldest) = index.too_many_evicted(keeps_out) {
             if let Some(gone) = self.put(oldest, None) {
                 index.remove(oldest, &gone);
             }
         }
+    }
+
+    fn evict(&self, index: &mut Index, session: Digest) {
+        let Some(before) = self.get(&session) else { return };
+        index.remove(session, &before);
+        let left = Arc::new(before.evicted());
+        index.add(session, &left);
+        self.put(session, Some(left));
     }
 
     /// Ends a session that was not bound anew since.
@@ -123,11 +172,15 @@ impl Sessions {
         self.put(*session, Some(Arc::new(before.ended(at))));
     }
 
-    /// Forgets the sessions of an identity that were bound until then.
+    /// Forgets who an identity is whose sessions were bound until then, and that they stood
+    /// for it.
     pub fn forget(&self, id: &str, at: UnixTime) {
-        for (session, binding) in self.of(id) {
-            if binding.bound <= at {
-                self.drop_one(session, &binding);
+        for (session, known) in self.of(id) {
+            let mut index = self.index.lock();
+            let still =
+                self.get(&session).is_some_and(|now| now.id() == known.id() && now.bound <= at);
+            if still {
+                self.evict(&mut index, session);
             }
         }
     }
@@ -160,3 +213,6 @@ impl Sessions {
         })?
     }
 }
+
+#[cfg(test)]
+mod tests;

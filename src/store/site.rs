@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::change::{Ban, Binding, Change};
 use super::digest::Digest;
-use super::sessions::{Limits, Sessions};
+use super::sessions::{Limits, Sessions, Wishes};
 use super::shards::Shards;
 use crate::clock::UnixTime;
 
@@ -19,6 +19,8 @@ const SEEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const SEEN_ANEW: Duration = Duration::from_secs(60);
 /// How long a logout is remembered: longer than any session or credential should live.
 pub(super) const LOGOUTS_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// How long what was on its way when somebody was forgotten may still arrive.
+pub(super) const FORGOTTEN_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What is remembered of one site's visitors.
 #[derive(Default)]
@@ -39,6 +41,8 @@ struct Marks {
     logout: Option<UnixTime>,
     /// What was bound until then is revoked.
     ended: Option<UnixTime>,
+    /// What was bound until then is not to be known.
+    forgotten: Option<UnixTime>,
     /// Credentials that do not say when they were issued.
     seen: Vec<Digest>,
     /// When the last of them was.
@@ -84,8 +88,8 @@ impl SiteMemory {
         self.held.read(credential, |until| now < *until).unwrap_or_default()
     }
 
-    /// What a session stands or stood for. A session that is over by itself is remembered
-    /// only while its identity is banned.
+    /// What a session stands or stood for ([`Binding::stands`]). A session that is over by
+    /// itself is remembered only while its identity is banned.
     pub fn session(&self, session: &Digest) -> Option<Arc<Binding>> {
         self.sessions.get(session)
     }
@@ -153,6 +157,12 @@ impl SiteMemory {
         (self.marks.len(), self.sessions.len())
     }
 
+    /// Whether a session is bound to the same already, a short while ago.
+    pub(super) fn knows(&self, session: &Digest, binding: &Binding) -> bool {
+        let known = self.sessions.get(session);
+        known.is_some_and(|known| known.says_as_much_as(binding) && !self.keeps_out(&known))
+    }
+
     /// Whether a logout of then is not known yet.
     pub(super) fn is_news(&self, id: &str, logout: UnixTime) -> bool {
         self.mark(id, logout).logout < Some(logout)
@@ -189,11 +199,17 @@ impl SiteMemory {
                     used.at = used.at.min(*at);
                 });
             }
-            Change::Bind { session, binding, .. } => self.sessions.bind(*session, binding),
+            Change::Bind { session, binding, .. } => {
+                self.sessions.bind(*session, binding, self);
+            }
             Change::End { session, at, .. } => self.sessions.end(session, *at),
             Change::Forget { id, at, .. } => {
+                // First: what is bound meanwhile must find it.
+                self.mark_of(id, |marks| {
+                    marks.forgotten = marks.forgotten.max(Some(*at));
+                    marks.seen.clear();
+                });
                 self.sessions.forget(id, *at);
-                self.marks.write(&**id, |map| map.get_mut(&**id).map(|marks| marks.seen.clear()));
             }
         }
         Vec::new()
@@ -235,10 +251,12 @@ impl SiteMemory {
         self.sessions.purge(now, |id| self.mark(id, now).banned);
         self.marks.retain(|_, marks| {
             marks.ban = marks.ban.take().filter(|ban| ban.holds(now));
-            let fresh = |at: Option<UnixTime>| at.is_some_and(|at| now.since(at) < LOGOUTS_KEPT);
+            let fresh = |at: Option<UnixTime>, kept| at.is_some_and(|at| now.since(at) < kept);
+            marks.forgotten = marks.forgotten.filter(|at| fresh(Some(*at), FORGOTTEN_KEPT));
             marks.ban.is_some()
-                || fresh(marks.logout)
-                || fresh(marks.ended)
+                || fresh(marks.logout, LOGOUTS_KEPT)
+                || fresh(marks.ended, LOGOUTS_KEPT)
+                || marks.forgotten.is_some()
                 || !marks.seen.is_empty() && now.since(marks.seen_at) < SEEN_KEPT
         });
     }
@@ -260,6 +278,9 @@ impl SiteMemory {
             if let Some(at) = marks.logout {
                 tell(Change::Logout { site: site(), id: id(), at });
             }
+            if let Some(at) = marks.forgotten {
+                tell(Change::Forget { site: site(), id: id(), at });
+            }
         });
         self.held.each(|credential, until| {
             tell(Change::Hold { site: site(), credential: *credential, until: *until });
@@ -271,5 +292,21 @@ impl SiteMemory {
         self.sessions.each(|session, binding| {
             tell(Change::Bind { site: site(), session: *session, binding: binding.clone() });
         });
+    }
+}
+
+impl Wishes for SiteMemory {
+    fn has_forgotten(&self, binding: &Binding) -> bool {
+        let forgotten = self.marks.read(&**binding.id(), |marks| marks.forgotten).flatten();
+        forgotten.is_some_and(|at| binding.bound <= at)
+    }
+
+    fn keeps_out(&self, binding: &Binding) -> bool {
+        // A ban that has lapsed but is not purged yet counts: what is kept for it is little.
+        let marked = |marks: &Marks| {
+            let ended = marks.ended.max(marks.logout);
+            marks.ban.is_some() || ended.is_some_and(|at| binding.bound <= at)
+        };
+        binding.ended.is_some() || self.marks.read(&**binding.id(), marked) == Some(true)
     }
 }

@@ -509,3 +509,28 @@ fn during_an_outage_an_unknown_session_may_be_anybodys() {
     assert_eq!(scene.says("", "unknown"), Told::Refused(Reason::Unavailable));
     assert_eq!(scene.says("", ""), Told::Guest(Reason::Missing));
 }
+
+#[test]
+fn having_many_sessions_makes_no_guest_of_whoever_is_kept_out() {
+    let mut scene = Scene::new(Mode::Prefer);
+    let prove = |scene: &mut Scene| {
+        for number in 0..11 {
+            scene.now = at(NOW + number);
+            let token = scene.of_visitor("ada", NOW, NOW + 900);
+            scene.proves(&token, &format!("session {number}"), &HeaderMap::new());
+        }
+    };
+    prove(&mut scene);
+    let first = |scene: &Scene| scene.told(&[("x-auth-token", "session 0")]);
+    assert_eq!(first(&scene), Told::Guest(Reason::Missing));
+    assert_eq!(scene.told(&[("x-auth-token", "session 1")]), verified("ada"));
+    let bob = scene.of_visitor("bob", NOW, NOW + 900);
+    assert_eq!(scene.says(&bob, "session 0"), verified("bob"), "it is nobody's");
+    scene.ban("ada", None);
+    assert_eq!(first(&scene), Told::Refused(Reason::Banned));
+    assert_eq!(scene.says(&bob, "session 0"), Told::Refused(Reason::SessionConflict));
+    let mut scene = Scene::new(Mode::Prefer);
+    prove(&mut scene);
+    scene.logout("ada");
+    assert_eq!(first(&scene), Told::Refused(Reason::Revoked));
+}

@@ -4,6 +4,7 @@
 //! ([`writer`]), and requests never wait for it.
 
 mod file;
+mod jobs;
 mod rows;
 mod trouble;
 mod writer;
@@ -15,7 +16,7 @@ use std::time::Instant;
 use self::file::{Folder, Opened};
 use self::trouble::Trouble;
 use super::open::{OpenError, Opening};
-use super::{Memory, Store};
+use super::{Change, Memory, Store};
 use crate::clock::UnixTime;
 use crate::telemetry::StoreOperation;
 
@@ -45,6 +46,11 @@ fn read(folder: &Folder, opening: &Opening<'_>) -> Result<(Opened, Arc<Memory>),
     let memory = Arc::new(Memory::new(&opened.digest_key));
     // Before anything is remembered: it says how much there may be.
     memory.prepare(opening.plan);
+    // The oldest sessions first, as they came: where there are too many, the oldest go.
+    changes.sort_by_key(|change| match change {
+        Change::Bind { binding, .. } => binding.bound,
+        _ => UnixTime::default(),
+    });
     changes.iter().for_each(|change| memory.apply(change));
     Ok((opened, memory))
 }

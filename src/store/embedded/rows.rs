@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
-use super::super::change::{Ban, Change};
+use super::super::change::{Ban, Binding, Change};
 use super::super::memory::Memory;
-use super::super::site::LOGOUTS_KEPT;
+use super::super::site::{FORGOTTEN_KEPT, LOGOUTS_KEPT};
 use super::trouble::Trouble;
 use crate::clock::UnixTime;
 
@@ -21,7 +21,9 @@ const LOGOUTS: Table = TableDefinition::new("logouts");
 const HOLDS: Table = TableDefinition::new("holds");
 const USES: Table = TableDefinition::new("uses");
 const SESSIONS: Table = TableDefinition::new("sessions");
-const ALL: [Table; 5] = [BANS, LOGOUTS, HOLDS, USES, SESSIONS];
+const FORGOTTEN: Table = TableDefinition::new("forgotten");
+/// Sessions last: what is forgotten must be known before them.
+const ALL: [Table; 6] = [BANS, LOGOUTS, FORGOTTEN, HOLDS, USES, SESSIONS];
 
 /// Hands over every row.
 pub fn each(file: &ReadTransaction, mut tell: impl FnMut(Change)) -> Result<(), Trouble> {
@@ -41,7 +43,13 @@ pub fn each(file: &ReadTransaction, mut tell: impl FnMut(Change)) -> Result<(), 
 /// Merges a change into the file.
 pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
     let (table, key) = match change {
-        Change::Forget { site, id, at } => return forget(file, site, id, *at),
+        Change::Forget { site, id, at } => {
+            forget(file, site, id, *at)?;
+            (FORGOTTEN, id.to_string())
+        }
+        Change::Bind { binding, .. } if is_forgotten(file, change.site(), binding)? => {
+            return Ok(());
+        }
         Change::Ban { id, .. } | Change::Unban { id, .. } => (BANS, id.to_string()),
         Change::Logout { id, .. } => (LOGOUTS, id.to_string()),
         Change::Hold { credential, .. } => (HOLDS, String::from(*credential)),
@@ -52,7 +60,7 @@ pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
     };
     let key = (&**change.site(), key.as_str());
     let mut table = file.open_table(table)?;
-    let before = table.get(key)?.map(|row| read(row.value())).transpose()?;
+    let before = row(&table, key)?;
     let Some(after) = merged(before.as_ref(), change) else { return Ok(()) };
     table.insert(key, &*written(&after)?)?;
     Ok(())
@@ -71,6 +79,7 @@ pub fn replace(file: &WriteTransaction, memory: &Memory) -> Result<(), Trouble> 
 
 /// Removes what has come to its end.
 pub fn sweep(file: &WriteTransaction, memory: &Memory, now: UnixTime) -> Result<(), Trouble> {
+    evict(file, memory)?;
     for table in ALL {
         let mut unreadable = None;
         let mut rows = file.open_table(table)?;
@@ -84,6 +93,23 @@ pub fn sweep(file: &WriteTransaction, memory: &Memory, now: UnixTime) -> Result<
         if let Some(trouble) = unreadable {
             return Err(trouble);
         }
+    }
+    Ok(())
+}
+
+/// Leaves of sessions that had to make room in memory what memory leaves of them.
+fn evict(file: &WriteTransaction, memory: &Memory) -> Result<(), Trouble> {
+    let mut sessions = file.open_table(SESSIONS)?;
+    let mut evicted = Vec::new();
+    for row in sessions.iter()? {
+        let Change::Bind { site, session, binding } = read(row?.1.value())? else { continue };
+        let known = memory.site(&site).and_then(|memory| memory.session(&session));
+        let known = known.filter(|known| !known.stands() && binding.stands());
+        evicted.extend(known.map(|binding| Change::Bind { site, session, binding }));
+    }
+    for change in evicted {
+        let Change::Bind { site, session, .. } = &change else { continue };
+        sessions.insert((&**site, &*String::from(*session)), &*written(&change)?)?;
     }
     Ok(())
 }
@@ -107,8 +133,11 @@ fn merged(before: Option<&Change>, change: &Change) -> Option<Change> {
         }
         (Some(Change::Use { at: before, .. }), Change::Use { at, .. }) if before <= at => None,
         (Some(Change::Bind { binding: before, .. }), Change::Bind { binding, .. })
-            if before.bound.max(before.ended.unwrap_or_default()) > binding.bound =>
+            if !before.yields_to(binding) =>
         {
+            None
+        }
+        (Some(Change::Forget { at: before, .. }), Change::Forget { at, .. }) if before >= at => {
             None
         }
         (Some(Change::Bind { site, session, binding }), Change::End { at, .. })
@@ -132,25 +161,40 @@ fn lasts(change: &Change, memory: &Memory, now: UnixTime) -> bool {
         Change::Bind { session, .. } => {
             of_site().is_some_and(|site| site.session(session).is_some())
         }
-        Change::Unban { .. } | Change::End { .. } | Change::Forget { .. } => false,
+        Change::Forget { at, .. } => now.since(*at) < FORGOTTEN_KEPT,
+        Change::Unban { .. } | Change::End { .. } => false,
     }
 }
 
+/// Leaves of an identity's sessions only whose they were.
 fn forget(file: &WriteTransaction, site: &str, id: &str, at: UnixTime) -> Result<(), Trouble> {
-    let mut unreadable = None;
     let mut sessions = file.open_table(SESSIONS)?;
-    sessions.retain_in::<(&str, &str), _>(
-        (site, "")..=(site, LAST_DIGEST),
-        |_, row| match read(row) {
-            Ok(Change::Bind { binding, .. }) => &**binding.id() != id || binding.bound > at,
-            Ok(_) => true,
-            Err(trouble) => {
-                unreadable = Some(trouble);
-                true
-            }
-        },
-    )?;
-    unreadable.map_or(Ok(()), Err)
+    let mut evicted = Vec::new();
+    for row in sessions.range::<(&str, &str)>((site, "")..=(site, LAST_DIGEST))? {
+        let Change::Bind { site, session, binding } = read(row?.1.value())? else { continue };
+        if &**binding.id() == id && binding.bound <= at && binding.stands() {
+            let binding = Arc::new(binding.evicted());
+            evicted.push((session, Change::Bind { site, session, binding }));
+        }
+    }
+    for (session, change) in evicted {
+        sessions.insert((site, &*String::from(session)), &*written(&change)?)?;
+    }
+    Ok(())
+}
+
+fn is_forgotten(file: &WriteTransaction, site: &str, binding: &Binding) -> Result<bool, Trouble> {
+    let forgotten = row(&file.open_table(FORGOTTEN)?, (site, binding.id()))?;
+    Ok(
+        matches!(forgotten, Some(Change::Forget { at, .. }) if binding.stands() && binding.bound <= at),
+    )
+}
+
+fn row(
+    table: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
+    key: (&str, &str),
+) -> Result<Option<Change>, Trouble> {
+    table.get(key)?.map(|row| read(row.value())).transpose()
 }
 
 /// Later than any digest, which is hexadecimal.

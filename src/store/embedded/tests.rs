@@ -13,7 +13,7 @@ use crate::dialect::founding::jwt;
 use crate::gate::Mode;
 use crate::identity::{Identity, Proven};
 use crate::plan::Plan;
-use crate::store::{Ban, Binding, Change, Digest, Purpose};
+use crate::store::{Ban, Binding, Digest, Purpose};
 use crate::telemetry::{Metrics, fixture};
 
 fn at(secs: u64) -> UnixTime {
@@ -97,7 +97,7 @@ async fn what_was_written_is_there_after_a_restart_and_so_is_what_was_noted() {
         drop(store);
         let store = opened(folder.path());
         assert_eq!(remembered(&store), before);
-        assert_eq!(before.len(), 7, "{before:?}");
+        assert_eq!(before.len(), 9, "{before:?}");
         assert_eq!(store.memory().digest(Purpose::Session, "one"), digest, "one key for ever");
         let mark = store.memory().site("acme").unwrap().mark("bob", at(20));
         assert!(mark.banned);
@@ -239,11 +239,45 @@ async fn what_has_come_to_its_end_is_swept_out_of_the_file() {
         rows::each(&database.begin_read().unwrap(), |change| left.push(change)).unwrap();
         left.len()
     };
-    assert_eq!(swept(50), 7);
-    // Hold and use are over, then the sessions, in the end all but the ban of Bob.
-    assert_eq!(swept(110), 5);
-    assert_eq!(swept(130), 3);
+    assert_eq!(swept(50), 9);
+    // Hold and use are over, then the sessions, what was forgotten, and in the end all but
+    // the ban of Bob.
+    assert_eq!(swept(110), 7);
+    assert_eq!(swept(130), 4);
+    assert_eq!(swept(30 + 7 * 24 * 60 * 60), 3);
     assert_eq!(swept(13 + 400 * 24 * 60 * 60), 1);
+}
+
+#[tokio::test]
+async fn what_is_forgotten_stays_so_in_the_file_and_what_made_room_loses_its_name_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let digest = |value: &str| store.memory().digest(Purpose::Session, value);
+    let (first, late) = (digest("0"), digest("late"));
+    (0..33).for_each(|n| store.note(bind(digest(&n.to_string()), "ada", 10 + n)));
+    store.note(Change::Forget { site: "acme".into(), id: "bob".into(), at: at(20) });
+    // As if it had been on its way: memory need not have refused it.
+    store.write(bind(late, "bob", 20)).await.unwrap();
+    let before = remembered(&store);
+    store.close();
+    let memory = store.memory().clone();
+    drop(store);
+    let held = Folder::take(folder.path()).unwrap();
+    let database = held.reopen().unwrap();
+    let writing = database.begin_write().unwrap();
+    rows::sweep(&writing, &memory, at(50)).unwrap();
+    writing.commit().unwrap();
+    let mut rows = BTreeSet::new();
+    rows::each(&database.begin_read().unwrap(), |change| {
+        rows.insert(serde_json::to_string(&change).unwrap());
+    })
+    .unwrap();
+    assert_eq!(rows, before);
+    drop((database, held));
+    let again = opened(folder.path());
+    assert_eq!(remembered(&again), before);
+    let site = again.memory().site("acme").unwrap();
+    assert!(!site.session(&first).unwrap().stands() && site.session(&late).is_none());
 }
 
 #[tokio::test]

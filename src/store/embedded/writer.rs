@@ -11,7 +11,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use redb::{Database, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::file::Folder;
+use super::jobs::{Batch, Came, Jobs};
 use super::rows;
 use super::trouble::Trouble;
 use crate::clock::UnixTime;
@@ -30,8 +31,6 @@ use crate::telemetry::{Metrics, StoreOperation};
 const BATCH: usize = 256;
 /// How long changes of the background wait for company.
 const COMPANY: Duration = Duration::from_millis(5);
-/// Changes that wait; those of the background are dropped beyond, and written from memory.
-const QUEUE: usize = 16 * 1024;
 /// How often what is over is removed.
 const SWEEP: Duration = Duration::from_secs(300);
 /// How often a file that could not be written is tried.
@@ -39,16 +38,10 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for the last commit.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Hands changes to the thread.
+/// Hands changes to the thread. How many it takes: [`Jobs`].
 pub struct Embedded {
-    jobs: SyncSender<Job>,
+    jobs: Arc<Jobs>,
     status: Arc<Status>,
-}
-
-enum Job {
-    Write(Change, oneshot::Sender<Result<(), Outage>>),
-    Note(Change),
-    Close(SyncSender<()>),
 }
 
 #[derive(Default)]
@@ -69,30 +62,31 @@ pub fn start(
     memory: Arc<Memory>,
     metrics: Arc<Metrics>,
 ) -> std::io::Result<Embedded> {
-    let (sender, jobs) = sync_channel(QUEUE);
+    let jobs = Arc::<Jobs>::default();
     let file = folder.file().display().to_string();
     let status = Arc::new(Status { file, ..Status::default() });
     let sweep_at = Instant::now() + SWEEP;
     let database = Some(database);
     let shown = status.clone();
-    let writer = Writer { folder, database, memory, metrics, status: shown, jobs, sweep_at };
+    let taken = jobs.clone();
+    let writer = Writer { folder, database, memory, metrics, status: shown, jobs: taken, sweep_at };
     std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
-    Ok(Embedded { jobs: sender, status })
+    Ok(Embedded { jobs, status })
 }
 
 #[async_trait]
 impl Keeper for Embedded {
     async fn write(&self, change: Change) -> Result<(), Outage> {
         let (tell, told) = oneshot::channel();
-        self.jobs.try_send(Job::Write(change, tell)).map_err(|refused| match refused {
-            TrySendError::Full(_) => Outage("too many changes wait for the disk".to_owned()),
-            TrySendError::Disconnected(_) => closed(),
-        })?;
+        if !self.jobs.write(change, tell) {
+            return Err(closed());
+        }
         told.await.unwrap_or_else(|_| Err(closed()))
     }
 
     fn note(&self, change: Change) {
-        if self.jobs.try_send(Job::Note(change)).is_err() {
+        // What found no room is written from memory.
+        if !self.jobs.note(change) {
             self.status.dropped.fetch_add(1, Ordering::Relaxed);
             self.status.behind.store(true, Ordering::Relaxed);
         }
@@ -118,10 +112,16 @@ impl Keeper for Embedded {
 
     fn close(&self) {
         let (done, closed) = sync_channel(1);
-        if self.jobs.send(Job::Close(done)).is_ok() {
+        if self.jobs.close(done) {
             // Past it, the next start finds what is missing gone, as after a crash.
             let _ = closed.recv_timeout(LAST);
         }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.jobs.end(false);
     }
 }
 
@@ -136,7 +136,7 @@ struct Writer {
     memory: Arc<Memory>,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
-    jobs: Receiver<Job>,
+    jobs: Arc<Jobs>,
     sweep_at: Instant,
 }
 
@@ -145,27 +145,28 @@ impl Writer {
         loop {
             let is_up = self.status.trouble.lock().is_none();
             let due = if is_up { self.sweep_at } else { Instant::now() + RETRY };
-            match self.jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(first) => {
-                    if let Some(asked) = self.keep(first) {
+            match self.jobs.wait(due) {
+                Came::Something => {
+                    if let Some(asked) = self.keep() {
                         // The folder with it. Nobody may be waiting any more.
                         drop(self);
                         let _ = asked.send(());
                         return;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if is_up => self.sweep(),
-                Err(RecvTimeoutError::Timeout) => {
-                    drop(self.commit(StoreOperation::Commit, |_| Ok(())))
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Came::Nothing if is_up => self.sweep(),
+                Came::Nothing => drop(self.commit(StoreOperation::Commit, |_| Ok(()))),
+                Came::End => return,
             }
         }
     }
 
     /// Keeps a batch; says whom to tell if the end was among it.
-    fn keep(&mut self, first: Job) -> Option<SyncSender<()>> {
-        let (batch, close) = self.batch(first);
+    fn keep(&mut self) -> Option<SyncSender<()>> {
+        let Batch { changes: batch, close } = self.jobs.batch(BATCH, COMPANY);
+        if batch.is_empty() {
+            return close;
+        }
         let memory = self.memory.clone();
         let kept = self.commit(StoreOperation::Commit, |file| {
             for (change, _) in &batch {
@@ -188,29 +189,6 @@ impl Writer {
             let _ = waiting.send(kept.clone());
         }
         close
-    }
-
-    fn batch(&self, first: Job) -> (Vec<Waiting>, Option<SyncSender<()>>) {
-        let mut batch = Vec::new();
-        let mut next = Some(first);
-        let company = Instant::now() + COMPANY;
-        let mut is_awaited = false;
-        while let Some(job) = next.take() {
-            match job {
-                Job::Write(change, waiting) => {
-                    is_awaited = true;
-                    batch.push((change, Some(waiting)));
-                }
-                Job::Note(change) => batch.push((change, None)),
-                Job::Close(asked) => return (batch, Some(asked)),
-            }
-            if batch.len() < BATCH {
-                let wait = company.saturating_duration_since(Instant::now());
-                let wait = if is_awaited { Duration::ZERO } else { wait };
-                next = self.jobs.recv_timeout(wait).ok();
-            }
-        }
-        (batch, None)
     }
 
     fn sweep(&mut self) {
@@ -269,4 +247,8 @@ impl Writer {
     }
 }
 
-type Waiting = (Change, Option<oneshot::Sender<Result<(), Outage>>>);
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs.end(true);
+    }
+}

@@ -1,8 +1,13 @@
-//! Changes on their way to Redis, first in, first out: a session's end must not overtake
-//! its beginning.
+//! Changes on their way to Redis.
 //!
-//! What requests brought about stays here while Redis is away, up to a bound; beyond, the
-//! oldest goes. What somebody waits for does not wait: it fails.
+//! - What somebody waits for goes first, and never makes room: whoever brings about many
+//!   changes must not hold up his own ban. While Redis is away it does not wait: it fails.
+//! - What requests brought about follows, first in, first out: a session's end must not
+//!   overtake its beginning. It stays here while Redis is away, up to a bound; beyond, the
+//!   oldest goes.
+//!
+//! That a ban or a logout overtakes what was noted before it changes nothing: sessions are
+//! judged by when they were bound, not by when that was told.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +20,7 @@ use super::entry::EntryId;
 use crate::clock::UnixTime;
 use crate::store::{Change, Outage};
 
-/// Most changes that wait: a few MB.
+/// Most changes that nobody waits for: a few MB.
 const MOST: usize = 20_000;
 
 /// What becomes of a write: its entry, if it made one.
@@ -41,12 +46,25 @@ impl Item {
 /// The changes.
 #[derive(Default)]
 pub struct Queue {
-    items: Mutex<VecDeque<Item>>,
+    items: Mutex<Items>,
     more: Notify,
     /// A batch was taken and is not settled.
     sending: AtomicBool,
     settled: Condvar,
     dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Items {
+    /// What somebody waits for.
+    writes: VecDeque<Item>,
+    notes: VecDeque<Item>,
+}
+
+impl Items {
+    fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.notes.is_empty()
+    }
 }
 
 impl Queue {
@@ -64,11 +82,15 @@ impl Queue {
 
     fn push(&self, item: Item) {
         let mut items = self.items.lock();
-        if items.len() >= MOST {
-            let oldest = items.pop_front();
-            self.drop_item(oldest);
+        if item.wait.is_some() {
+            items.writes.push_back(item);
+        } else {
+            if items.notes.len() >= MOST {
+                let oldest = items.notes.pop_front();
+                self.drop_item(oldest);
+            }
+            items.notes.push_back(item);
         }
-        items.push_back(item);
         drop(items);
         self.more.notify_one();
     }
@@ -86,8 +108,12 @@ impl Queue {
         let given_up =
             |item: &Item| item.wait.as_ref().is_some_and(|(_, waiting)| waiting.is_closed());
         self.sending.store(true, Ordering::Relaxed);
-        let upto = most.min(items.len());
-        items.drain(..upto).filter(|item| !given_up(item)).collect()
+        let writes = most.min(items.writes.len());
+        let notes = (most - writes).min(items.notes.len());
+        let mut batch: Vec<_> = items.writes.drain(..writes).collect();
+        batch.retain(|item| !given_up(item));
+        batch.extend(items.notes.drain(..notes));
+        batch
     }
 
     /// Notes that all that was taken is settled, or put back.
@@ -101,7 +127,7 @@ impl Queue {
     pub fn wait_until_empty(&self, within: Duration) -> bool {
         let mut items = self.items.lock();
         let under_way =
-            |items: &mut VecDeque<Item>| !items.is_empty() || self.sending.load(Ordering::Relaxed);
+            |items: &mut Items| !items.is_empty() || self.sending.load(Ordering::Relaxed);
         !self.settled.wait_while_for(&mut items, under_way, within).timed_out()
     }
 
@@ -109,14 +135,14 @@ impl Queue {
     /// and behind.
     pub fn put_back(&self, batch: Vec<Item>, why: &Outage) {
         let mut items = self.items.lock();
-        for item in batch.into_iter().rev() {
-            items.push_front(item);
+        let (mut waiting, notes): (VecDeque<_>, VecDeque<_>) =
+            batch.into_iter().partition(|item| item.wait.is_some());
+        waiting.append(&mut items.writes);
+        for item in notes.into_iter().rev() {
+            items.notes.push_front(item);
         }
-        let (waiting, kept): (VecDeque<_>, VecDeque<_>) =
-            items.drain(..).partition(|item| item.wait.is_some());
-        *items = kept;
-        while items.len() > MOST {
-            let oldest = items.pop_front();
+        while items.notes.len() > MOST {
+            let oldest = items.notes.pop_front();
             self.drop_item(oldest);
         }
         drop(items);
@@ -131,7 +157,7 @@ impl Queue {
                 Change::Hold { .. } | Change::Use { .. } | Change::Bind { .. } | Change::End { .. }
             )
         };
-        self.items.lock().retain(|item| item.wait.is_some() || !by_digest(&item.change));
+        self.items.lock().notes.retain(|item| !by_digest(&item.change));
     }
 
     /// Counts a change that is not kept.
@@ -170,7 +196,7 @@ mod tests {
         let mut write = queue.write(logout(2), UnixTime::from_secs(9));
         queue.note(logout(3));
         let batch = queue.take(2);
-        assert_eq!(times(&batch), [1, 2]);
+        assert_eq!(times(&batch), [2, 1]);
         let mut behind = queue.write(logout(4), UnixTime::from_secs(9));
         let why = Outage("gone".to_owned());
         queue.put_back(batch, &why);
@@ -184,6 +210,18 @@ mod tests {
         let queue = Queue::default();
         drop(queue.write(logout(1), UnixTime::from_secs(9)));
         assert!(queue.take(9).is_empty());
+    }
+
+    #[test]
+    fn what_somebody_waits_for_passes_whatever_fills_the_queue() {
+        let queue = Queue::default();
+        let mut write = queue.write(logout(9), UnixTime::from_secs(9));
+        for at in 0..MOST as u64 + 2 {
+            queue.note(logout(at));
+        }
+        let _later = queue.write(logout(10), UnixTime::from_secs(9));
+        assert!(write.try_recv().is_err(), "it waits");
+        assert_eq!(times(&queue.take(3)), [9, 10, 2]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Sends what is on its way, a batch at a time, for as long as Redis takes it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use redis::{RedisError, RedisResult};
 
 use super::entry::EntryId;
@@ -18,6 +20,19 @@ const BATCH: usize = 128;
 
 /// Runs for ever.
 pub async fn keep(shared: Arc<Shared>) {
+    until_done(&shared, || send_all(&shared)).await;
+}
+
+/// Has the work done again when it ends unexpectedly: what was being sent is lost then, and
+/// whoever waits for it told so, but what comes later is not.
+async fn until_done<W: Future<Output = ()>>(shared: &Shared, work: impl Fn() -> W) {
+    while AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+        shared.close(&Trouble::lost("sending changes ended unexpectedly"));
+        shared.queue.sent();
+    }
+}
+
+async fn send_all(shared: &Shared) {
     let mut links = shared.link.subscribe();
     loop {
         shared.queue.some().await;
@@ -27,7 +42,7 @@ pub async fn keep(shared: Arc<Shared>) {
         };
         let Some(link) = link else { continue };
         let batch = shared.queue.take(BATCH);
-        if let Err((batch, trouble)) = send(&shared, link, batch).await {
+        if let Err((batch, trouble)) = send(shared, link, batch).await {
             shared.close(&trouble);
             shared.queue.put_back(batch, &shared.outage());
         }
@@ -115,4 +130,31 @@ pub async fn probe(link: &mut Link) -> Result<(), Trouble> {
         link.caller.probe().query_async(&mut link.connection).await;
     answer?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::secret::Secret;
+    use crate::store::Memory;
+    use crate::telemetry::Metrics;
+
+    #[tokio::test]
+    async fn what_ends_unexpectedly_is_done_again_and_nobody_is_kept_waiting() {
+        let memory = Arc::new(Memory::new(&Secret::new(vec![7; 32])));
+        let metrics = Metrics::new(prometheus::Registry::new()).unwrap();
+        let shared = Shared::new(memory, metrics, "here".into());
+        let _ = shared.queue.take(1);
+        let tries = AtomicUsize::new(0);
+        until_done(&shared, || async {
+            assert!(tries.fetch_add(1, Ordering::Relaxed) > 0, "the first try");
+        })
+        .await;
+        assert_eq!(tries.load(Ordering::Relaxed), 2);
+        assert!(shared.outage().0.contains("unexpectedly"));
+        assert!(shared.queue.wait_until_empty(Duration::ZERO), "the end of the process neither");
+    }
 }
