@@ -92,6 +92,11 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it says nothing any more: what it refuses is over.
+    pub fn has_lapsed(&self, now: UnixTime) -> bool {
+        matches!(self, Self::Hold { until, .. } | Self::Use { until, .. } if *until <= now)
+    }
+
     /// The site's name.
     pub fn site(&self) -> &Arc<str> {
         match self {

@@ -78,9 +78,23 @@ impl Replica {
         self.store.memory().digest(Purpose::Session, token)
     }
 
+    /// Waits until all that this one noted has reached another.
+    async fn behind_all_noted(&self, other: &Self) {
+        static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let last = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let last = format!("behind {last}");
+        // Noted, because what is awaited goes first.
+        self.store.note(ban(&last));
+        other.hears_of(&last, PATIENCE).await;
+    }
+
     fn bind(&self, token: &str, id: &str) -> Digest {
+        self.bind_at(token, id, now())
+    }
+
+    fn bind_at(&self, token: &str, id: &str, bound: u64) -> Digest {
         let session = self.digest(token);
-        let binding = Arc::new(binding(id));
+        let binding = Arc::new(binding(id, bound));
         self.store.note(Change::Bind { site: site(), session, binding });
         session
     }
@@ -117,13 +131,13 @@ fn ban(id: &str) -> Change {
     Change::Ban { site: site(), id: id.into(), ban }
 }
 
-fn binding(id: &str) -> Binding {
+fn binding(id: &str, bound: u64) -> Binding {
     let person = serde_json::json!({
         "id": id, "email": "ada@example.com", "key": "2026-11", "print": 18_364_758_544_493_064_720_u64,
         "fields": [["name", "Ada"]],
     });
     let binding = serde_json::json!({
-        "person": person, "dialect": "jwt", "bound": now(), "until": now() + 60_000,
+        "person": person, "dialect": "jwt", "bound": bound, "until": bound + 60_000,
     });
     serde_json::from_value(binding).unwrap()
 }
@@ -221,12 +235,10 @@ async fn changes_are_applied_in_the_order_in_which_they_were_noted() {
     one.store.note(Change::End { site: site(), session, at: UnixTime::now() });
     let forgotten = UnixTime::now();
     one.store.note(Change::Forget { site: site(), id: "visitor 1".into(), at: forgotten });
-    // Behind all of that.
-    one.ban("last").await;
-    other.hears_of("last", SECOND).await;
+    one.behind_all_noted(&other).await;
     assert!(other.session(session).unwrap().ended.is_some());
     assert!(other.session(other.digest("token 0")).is_some());
-    assert!(other.session(other.digest("token 1")).is_none());
+    assert!(!other.session(other.digest("token 1")).unwrap().stands());
     assert!(other.session(other.digest("token 1999")).is_some());
 }
 
@@ -252,27 +264,105 @@ async fn the_sessions_of_a_visitor_who_is_to_be_forgotten_leave_redis_whole() {
     let at = UnixTime::now();
     let late = one.store.memory().site("acme").unwrap().session(&session).unwrap();
     one.store.write(Change::Forget { site: site(), id: "ada".into(), at }).await.unwrap();
-    eventually("it is forgotten", SECOND, async || other.session(session).is_none()).await;
-    assert_eq!(server.ask::<i64>(&["EXISTS", &key]).await, 0);
+    let stands = |replica: &Replica| replica.session(session).is_some_and(|it| it.stands());
+    eventually("it is forgotten", SECOND, async || !stands(&other)).await;
+    let left: redis::Value = server.ask(&["HGETALL", &key]).await;
+    let left = format!("{left:?}");
+    assert!(left.contains("ada") && !left.contains('@') && !left.contains("Ada"), "{left}");
     // What was bound before and comes late stays forgotten.
-    one.store.note(Change::Bind { site: site(), session, binding: late });
-    one.ban("behind").await;
-    assert_eq!(server.ask::<i64>(&["EXISTS", &key]).await, 0);
+    let other_key = format!("countersign:session:acme/{}", String::from(one.digest("other")));
+    for session in [session, one.digest("other")] {
+        let binding = late.clone();
+        one.store.note(Change::Bind { site: site(), session, binding });
+    }
+    one.behind_all_noted(&other).await;
+    assert_eq!(server.ask::<i64>(&["EXISTS", &other_key]).await, 0);
+    assert!(!stands(&one) && one.session(one.digest("other")).is_none());
+    // Whoever comes later has him kept out by it all the same.
+    one.ban("ada").await;
+    assert_eq!(server.ask::<i64>(&["PTTL", &key]).await, -1);
+    let late = Replica::of(server.address).await;
+    assert!(late.store.find_session(&site(), session).await && !stands(&late));
+    assert_eq!(&**late.session(session).unwrap().id(), "ada");
 }
 
 #[tokio::test]
 async fn an_identity_has_no_more_sessions_in_redis_than_it_may() {
     let server = RedisServer::start(&[]).await;
-    let one = Replica::of(server.address).await;
-    one.ban("somebody").await;
-    for number in 0..40 {
-        one.bind(&format!("token {number}"), "ada");
-    }
-    one.ban("behind").await;
+    let (one, other) = two(&server).await;
+    let bound = now();
+    let tokens: Vec<_> = (0..40)
+        .map(|number| one.bind_at(&format!("token {number}"), "ada", bound + number))
+        .collect();
+    one.behind_all_noted(&other).await;
     let sessions: i64 = server.ask(&["ZCARD", "countersign:sessions:acme/ada"]).await;
     assert_eq!(sessions, 32);
-    let keys: Vec<String> = server.ask(&["KEYS", "countersign:session:*"]).await;
-    assert_eq!(keys.len(), 32);
+    // The same ones have made room for everybody, and are known by their id.
+    let late = Replica::of(server.address).await;
+    for (number, session) in tokens.into_iter().enumerate() {
+        assert!(late.store.find_session(&site(), session).await);
+        for replica in [&one, &other, &late] {
+            let binding = replica.session(session).unwrap();
+            assert_eq!(binding.stands(), number >= 8, "{number}");
+            assert_eq!(&**binding.id(), "ada");
+        }
+    }
+    // One that was bound longer ago than all of them but arrives last stands.
+    let fetched = one.bind_at("slow", "ada", bound - 1);
+    one.behind_all_noted(&other).await;
+    assert!(one.session(fetched).unwrap().stands() && other.session(fetched).unwrap().stands());
+    let is: i64 = server.ask(&["ZCARD", "countersign:sessions:acme/ada"]).await;
+    assert_eq!(is, 32);
+}
+
+#[tokio::test]
+async fn a_session_stays_its_visitors_in_redis_until_it_is_over() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    let bound = now();
+    let session = one.bind_at("token", "ada", bound);
+    one.behind_all_noted(&other).await;
+    // Of somebody whose instance does not know it yet.
+    let owner = async |late: &Replica| {
+        one.behind_all_noted(&other).await;
+        late.store.find_session(&site(), session).await;
+        late.session(session).unwrap().id().to_string()
+    };
+    let (second, third) = two(&server).await;
+    second.bind_at("token", "bob", bound + 1);
+    second.behind_all_noted(&other).await;
+    assert_eq!(owner(&third).await, "ada");
+    let at = UnixTime::from_millis(bound + 2);
+    one.store.note(Change::End { site: site(), session, at });
+    second.bind_at("token", "bob", bound + 3);
+    second.behind_all_noted(&other).await;
+    assert_eq!(owner(&Replica::of(server.address).await).await, "ada");
+    second.bind_at("token", "bob", bound + 60_000);
+    second.behind_all_noted(&other).await;
+    assert_eq!(owner(&Replica::of(server.address).await).await, "bob");
+}
+
+#[tokio::test]
+async fn a_refused_credential_that_is_over_is_not_told_of_again() {
+    let server = RedisServer::start(&[]).await;
+    let one = Replica::of(server.address).await;
+    let credential = one.digest("any");
+    let over = UnixTime::from_millis(now() - 1);
+    // As it lies there until somebody tidies up.
+    let name = format!("acme/{}", String::from(credential));
+    let until = over.as_millis().to_string();
+    server.ask::<i64>(&["ZADD", "countersign:holds", &until, &name]).await;
+    let late = Replica::of(server.address).await;
+    assert!(!late.site().holds_any());
+    let heard = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let hears = heard.clone();
+    late.store.memory().listen(move |change| {
+        let hold = matches!(change, Change::Hold { .. });
+        hears.fetch_or(hold, std::sync::atomic::Ordering::Relaxed);
+    });
+    one.store.note(Change::Hold { site: site(), credential, until: over });
+    one.behind_all_noted(&late).await;
+    assert!(!late.site().holds_any() && !heard.load(std::sync::atomic::Ordering::Relaxed));
 }
 
 #[tokio::test]

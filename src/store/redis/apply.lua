@@ -51,31 +51,72 @@ local function session_key(digest)
   return 'countersign:session:' .. string.match(name, '^[^/]*') .. '/' .. digest
 end
 
--- Whether a session is still this identity's, and when it was bound.
+-- The sessions of an identity: those that stand for it, and those that made room, which only
+-- say whose they were. Both by when they were bound.
+local index, evicted = 'countersign:sessions:' .. name, 'countersign:evicted:' .. name
+-- Most of the latter; beyond, the oldest is forgotten.
+local most_evicted = 4096
+
+local function expect_sessions()
+  expect(index, 'zset')
+  expect(evicted, 'zset')
+end
+
+-- Whether a session is still this identity's, when it was bound and until when it lasts.
 local function own_session(key)
   if redis.call('TYPE', key).ok ~= 'hash' then return false end
-  local is = redis.call('HMGET', key, 'name', 'bound')
-  return is[1] == name, tonumber(is[2])
+  local is = redis.call('HMGET', key, 'name', 'bound', 'until')
+  return is[1] == name, tonumber(is[2] or '0'), tonumber(is[3] or '0')
 end
 
 -- Sessions last as long as they say; under a ban at least as long as the ban.
 local function keep_sessions()
-  local index = 'countersign:sessions:' .. name
-  local floor, last = banned_until() or 0, 0
-  local all = redis.call('ZRANGE', index, 0, -1, 'WITHSCORES')
-  for place = 1, #all, 2 do
-    local over = math.max(tonumber(all[place + 1]), floor)
-    if own_session(session_key(all[place])) then expire(session_key(all[place]), over) end
-    last = math.max(last, over)
+  local floor = banned_until() or 0
+  for _, list in ipairs({ index, evicted }) do
+    local last = 0
+    for _, digest in ipairs(redis.call('ZRANGE', list, 0, -1)) do
+      local own, _, over = own_session(session_key(digest))
+      if own then
+        over = math.max(over, floor)
+        expire(session_key(digest), over)
+        last = math.max(last, over)
+      else
+        redis.call('ZREM', list, digest)
+      end
+    end
+    if last > 0 then expire(list, last) end
   end
-  if last > 0 then expire(index, last) end
+end
+
+-- Adds a session to a list, which lasts as long as the last of them.
+local function enlist(list, digest, bound, over)
+  local left = redis.call('PTTL', list)
+  redis.call('ZADD', list, bound, digest)
+  if left ~= -1 and (left == -2 or now + left < over) then expire(list, over) end
+end
+
+-- Has a session make room: what is left says whose it was.
+local function evict(digest)
+  local key = session_key(digest)
+  redis.call('ZREM', index, digest)
+  local own, bound, over = own_session(key)
+  if not own then return end
+  local left = redis.call('HGET', key, 'left')
+  if not left then return redis.call('DEL', key) end
+  redis.call('HSET', key, 'binding', left, 'evicted', '1')
+  redis.call('HDEL', key, 'left')
+  enlist(evicted, digest, ms(bound), math.max(over, banned_until() or 0))
+  for _, oldest in ipairs(redis.call('ZRANGE', evicted, 0, -1 - most_evicted)) do
+    redis.call('ZREM', evicted, oldest)
+    if own_session(session_key(oldest)) then redis.call('DEL', session_key(oldest)) end
+  end
 end
 
 local operations = {}
 
 function operations.ban()
   if restoring and redis.call('HEXISTS', bans, name) == 1 then return end
-  expect('countersign:sessions:' .. name, 'zset')
+  expect_sessions()
   redis.call('HSET', bans, name, ARGV[8])
   raise(ended, ARGV[9])
   keep_sessions()
@@ -83,7 +124,7 @@ function operations.ban()
 end
 
 function operations.unban()
-  expect('countersign:sessions:' .. name, 'zset')
+  expect_sessions()
   redis.call('HDEL', bans, name)
   keep_sessions()
   return true
@@ -105,24 +146,50 @@ function operations.use()
   return true
 end
 
+-- Whether what a session is bound to stays: it is newer; or another identity's, not over
+-- and has not made room. As `Binding::yields_to` says.
+local function stays(session, bound, made_room)
+  local is = redis.call('HMGET', session, 'name', 'bound', 'ended', 'until', 'evicted')
+  if not is[1] then return false end
+  local had_made_room = is[5] == '1'
+  if math.max(tonumber(is[2] or '-1'), tonumber(is[3] or '-1')) > bound then return true end
+  if had_made_room and not made_room and tonumber(is[2]) == bound then return true end
+  return is[1] ~= name and tonumber(is[4] or '0') > bound and not (had_made_room and not is[3])
+end
+
 operations['bind'] = function()
   local digest, bound, over, most = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-  local session, index = session_key(digest), 'countersign:sessions:' .. name
+  -- What is left of it once it makes room; nothing if it has.
+  local left = ARGV[14]
+  local made_room = left == ''
+  local session = session_key(digest)
   expect(session, 'hash')
-  expect(index, 'zset')
+  expect_sessions()
   local forgot = redis.call('ZSCORE', forgotten, name)
-  if forgot and tonumber(forgot) >= bound then return end
-  local before = redis.call('HMGET', session, 'bound', 'ended')
-  if math.max(tonumber(before[1] or '-1'), tonumber(before[2] or '-1')) > bound then return end
+  if forgot and tonumber(forgot) >= bound and not made_room then return end
+  if stays(session, bound, made_room) then return end
   redis.call('DEL', session)
-  redis.call('HSET', session, 'name', name, 'bound', ARGV[9], 'binding', ARGV[12])
+  redis.call('HSET', session, 'name', name, 'bound', ARGV[9], 'until', ARGV[10], 'binding', ARGV[12])
   if ARGV[13] ~= '' then redis.call('HSET', session, 'ended', ARGV[13]) end
-  redis.call('ZADD', index, ARGV[10], digest)
-  for _, oldest in ipairs(redis.call('ZRANGE', index, 0, -1 - most)) do
-    redis.call('ZREM', index, oldest)
-    if own_session(session_key(oldest)) then redis.call('DEL', session_key(oldest)) end
+  local last = math.max(over, banned_until() or 0)
+  if made_room then
+    redis.call('HSET', session, 'evicted', '1')
+    redis.call('ZREM', index, digest)
+    enlist(evicted, digest, ARGV[9], last)
+  else
+    redis.call('HSET', session, 'left', left)
+    redis.call('ZREM', evicted, digest)
+    enlist(index, digest, ARGV[9], last)
   end
-  keep_sessions()
+  expire(session, last)
+  -- The oldest, but not this one.
+  local too_many = redis.call('ZCARD', index) - most
+  for _, oldest in ipairs(too_many > 0 and redis.call('ZRANGE', index, 0, too_many) or {}) do
+    if oldest ~= digest and too_many > 0 then
+      evict(oldest)
+      too_many = too_many - 1
+    end
+  end
   return true
 end
 
@@ -137,13 +204,10 @@ operations['end'] = function()
 end
 
 function operations.forget()
-  local index = 'countersign:sessions:' .. name
-  expect(index, 'zset')
+  expect_sessions()
   for _, digest in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     local own, bound = own_session(session_key(digest))
-    local over = own and bound <= tonumber(ARGV[8])
-    if over then redis.call('DEL', session_key(digest)) end
-    if over or not own then redis.call('ZREM', index, digest) end
+    if not own or bound <= tonumber(ARGV[8]) then evict(digest) end
   end
   redis.call('ZADD', forgotten, 'GT', ARGV[8], name)
   redis.call('ZREMRANGEBYSCORE', forgotten, '-inf', ms(now - 7 * 24 * 60 * 60 * 1000))

@@ -130,7 +130,10 @@ fn operation(mut call: Cmd, change: &Change, most: usize) -> Cmd {
             let kept = serde_json::to_string(&**binding).unwrap_or_default();
             call.arg("bind").arg(name(binding.id())).arg(String::from(*session));
             call.arg(ms(binding.bound)).arg(ms(binding.until)).arg(most.max(1)).arg(kept);
-            call.arg(binding.ended.map(|at| ms(at).to_string()).unwrap_or_default())
+            call.arg(binding.ended.map(|at| ms(at).to_string()).unwrap_or_default());
+            // A script cannot make it: its numbers are too small for a key's print.
+            let left = binding.stands().then(|| serde_json::to_string(&binding.evicted()));
+            call.arg(left.and_then(Result::ok).unwrap_or_default())
         }
         Change::End { session, at, .. } => {
             call.arg("end").arg(name("")).arg(String::from(*session)).arg(ms(*at))

@@ -23,6 +23,7 @@ use super::link::{ANSWER, Kind, Link, Server, Trouble};
 use super::shared::Shared;
 use super::snapshot::{self, Known};
 use super::writer::probe;
+use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::telemetry::StoreOperation;
 
@@ -193,7 +194,7 @@ impl Reader {
             place.n = entry.n.unwrap_or(place.n);
             place.id = entry.id;
             match entry.said {
-                Said::Change(change) => self.shared.memory.apply(&change),
+                Said::Change(change) => self.shared.retell(&change, UnixTime::now()),
                 Said::Resync(replica) if replica != self.replica => {
                     snapshot::load(&self.shared, link, Known::default()).await?;
                 }

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use super::entry::EntryId;
 use super::link::{Link, Trouble};
 use super::queue::Queue;
-use crate::store::{Memory, Outage, State};
+use crate::clock::UnixTime;
+use crate::store::{Change, Memory, Outage, State};
 use crate::telemetry::Metrics;
 
 /// The common ground.
@@ -83,6 +84,14 @@ impl Shared {
     pub fn lose(&self, trouble: &Trouble) {
         self.memory.set_current(false);
         self.close(trouble);
+    }
+
+    /// Applies what Redis tells of. That may be long ago: whoever acts on a refused credential
+    /// need not hear of one that is over.
+    pub fn retell(&self, change: &Change, now: UnixTime) {
+        if !change.has_lapsed(now) {
+            self.memory.apply(change);
+        }
     }
 
     /// Passes over something in Redis that makes no sense.

@@ -85,14 +85,14 @@ pub async fn load(shared: &Shared, link: &mut Link, mut known: Known) -> Result<
             let credential = Digest::try_from(digest.as_ref().to_owned()).ok()?;
             Some(Change::Hold { site, credential, until: layout::time(&until)? })
         });
-        found.map_or_else(|| shared.skip(layout::HOLDS), |change| memory.apply(&change));
+        found.map_or_else(|| shared.skip(layout::HOLDS), |change| shared.retell(&change, now));
     })
     .await?;
     each(link, "ZSCAN", layout::USES, |name, until| {
         let found = layout::used(&name).and_then(|(site, credential, at)| {
             Some(Change::Use { site, credential, at, until: layout::time(&until)? })
         });
-        found.map_or_else(|| shared.skip(layout::USES), |change| memory.apply(&change));
+        found.map_or_else(|| shared.skip(layout::USES), |change| shared.retell(&change, now));
     })
     .await?;
     each(link, "ZSCAN", layout::FORGOTTEN, |name, at| {
