@@ -1,5 +1,9 @@
-//! Credentials and session tokens are not kept: a keyed hash of each is, which tells nobody
-//! who reads the store what the token was.
+//! Credentials and session tokens are not kept: a keyed hash of each is.
+//!
+//! The key lies beside the hashes, in the same file or database. So nobody who reads either
+//! can show what he finds to a site and be somebody, and without the key (a line of a log, a
+//! copy of single rows) a hash says nothing. Whoever has both can test a guess: a token that
+//! is long and random cannot be guessed, one of few possibilities can.
 
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
