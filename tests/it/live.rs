@@ -191,7 +191,16 @@ async fn an_identity_has_as_many_websockets_as_it_may_the_youngest() {
 /// Asks for an answer that streams, and reads its first piece.
 async fn stream(gateway: &Gateway, path: &str, token: Option<&str>) -> TcpStream {
     let request = Request::get(path).host(HOST);
-    let request = token.map_or(request.clone(), |token| request.bearer(token));
+    begin(gateway, &token.map_or(request.clone(), |token| request.bearer(token))).await
+}
+
+/// The same, as a browser's `EventSource` asks.
+async fn event_source(gateway: &Gateway, token: &str) -> TcpStream {
+    let request = Request::get("/sse").host(HOST).header("Accept", "text/event-stream");
+    begin(gateway, &request.bearer(token)).await
+}
+
+async fn begin(gateway: &Gateway, request: &Request) -> TcpStream {
     let mut connection = gateway.connect().await;
     connection.send(&request.bytes()).await;
     assert_eq!(connection.response_to_head().await.expect("an answer").status, 200);
@@ -269,6 +278,21 @@ async fn a_guests_stream_of_events_ends_where_guests_are_let_in_no_more() {
     assert!(ended.is_ok(), "it goes on");
     eventually("it is counted", PATIENCE, || async { closed(&gateway, "narrowed").await == 1.0 })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_widget_that_logs_out_ends_the_streams_of_its_credential_and_no_others() {
+    let events = Events::start().await;
+    let gateway = Setup::new(site(events.address, "prefer", "")).start().await;
+    let [mine, elsewhere] = [300, 301].map(|secs| token_until(NEW, "u-1", sign::now() + secs));
+    let mut kept = event_source(&gateway, &elsewhere).await;
+    let mut concerned = event_source(&gateway, &mine).await;
+    let logout = Request::new("POST", "/.countersign/logout").host(HOST).bearer(&mine);
+    assert!(gateway.send(&logout).await.status < 300);
+    let ended = tokio::time::timeout(PATIENCE, concerned.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_ok(), "it goes on");
+    let goes_on = tokio::time::timeout(PROMPT / 4, kept.read_to_end(&mut Vec::new())).await;
+    assert!(goes_on.is_err(), "it is another device's");
 }
 
 /// A backend that accepts one WebSocket after another and hands each over.
