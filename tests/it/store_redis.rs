@@ -396,6 +396,22 @@ async fn a_replica_that_was_cut_off_catches_up_within_two_seconds() {
 }
 
 #[tokio::test]
+async fn a_write_that_failed_for_redis_silence_is_not_made_when_it_speaks_again() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    one.ban("before").await;
+    server.pause();
+    let outage = one.store.write(ban("nobody")).await;
+    // It has the write, and reads it now.
+    server.resume();
+    assert!(outage.is_err());
+    one.is_up(true).await;
+    one.ban("after").await;
+    other.hears_of("after", 2 * SECOND).await;
+    assert!(!one.bans("nobody") && !other.bans("nobody"), "what failed was made");
+}
+
+#[tokio::test]
 async fn redis_comes_back_with_what_it_kept() {
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let (one, other) = two(&server).await;

@@ -61,11 +61,14 @@ impl Greeting {
         call.arg(hello).arg(2).arg(META).arg(LOG);
         call.arg(write_hex(key.expose())).arg(write_hex(epoch.expose()));
         call.arg(mine.map(|id| id.to_string()).unwrap_or_default());
-        let (key, epoch, entries, last, first, has_mine, now): Answer =
+        let asked = UnixTime::now();
+        let (key, epoch, entries, last, first, has_mine, theirs): Answer =
             call.query_async(&mut connection).await?;
         let nonsense = || Trouble::lost("a greeting that makes no sense");
         let key = read_hex(key.as_bytes()).filter(|key| key.len() == DigestKey::BYTES);
-        let clocks = (UnixTime::from_millis(now), UnixTime::now());
+        // It looked at its clock somewhere in between.
+        let ours = asked.after(UnixTime::now().since(asked) / 2);
+        let clocks = (UnixTime::from_millis(theirs), ours);
         Ok(Self {
             link: Link { connection, caller: Caller { script, epoch }, clocks },
             key: key.map(Secret::new).ok_or_else(nonsense)?,

@@ -6,7 +6,8 @@
 //! own and applies it to memory in its order, its own changes too; so all agree.
 //!
 //! - Redis away: memory serves what it knew last and says that it may not be current;
-//!   writes fail, what requests bring about waits in a bounded queue.
+//!   writes fail, what requests bring about waits in a bounded queue. A write that has failed
+//!   was made all the same only if the answer alone was lost.
 //! - Redis back: the stream goes on from the last entry that memory has. Where that was
 //!   trimmed, everything is loaded. Where Redis has lost data, memory writes back what it
 //!   knows: a ban that was lifted elsewhere meanwhile may return, but none is lost.
@@ -41,7 +42,10 @@ use crate::plan::RedisUrl;
 
 /// How long a start waits for Redis before it goes on without.
 const FIRST_SYNC: Duration = Duration::from_secs(3);
-/// How long somebody waits for a change to be made.
+/// How long Redis may take to come to a change that somebody waits for. By then it is made or
+/// never: this is less than an answer may take, so what has failed is not made afterwards.
+const MADE: Duration = Duration::from_millis(750);
+/// How long somebody waits to hear of it.
 const WRITE: Duration = Duration::from_millis(1500);
 /// How long, once it is made, for the log to bring it.
 const ECHO: Duration = Duration::from_secs(1);
@@ -91,7 +95,7 @@ impl Keeper for Redis {
         if self.shared.link.borrow().is_none() {
             return Err(self.shared.outage());
         }
-        let told = self.shared.queue.write(change.clone(), UnixTime::now().after(WRITE));
+        let told = self.shared.queue.write(change.clone(), UnixTime::now().after(MADE));
         let made = match tokio::time::timeout(WRITE, told).await {
             Ok(Ok(outcome)) => outcome?,
             _ => return Err(Outage("Redis did not answer in time".to_owned())),
