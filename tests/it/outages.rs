@@ -82,7 +82,8 @@ impl Visitor {
     /// The status, and whether as somebody.
     fn right(self, refusing: bool) -> (u16, bool) {
         match self {
-            Self::Proven | Self::Bound if refusing => (503, false),
+            // Another replica may know who the stranger is.
+            Self::Proven | Self::Bound | Self::Stranger if refusing => (503, false),
             Self::Proven | Self::Bound => (200, true),
             Self::Guest | Self::Stranger => (200, false),
             Self::Banned => (403, false),
