@@ -82,10 +82,11 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Whether the browser says that a page of another site caused the request (Fetch Metadata).
-pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
-    let said = headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
-    said.is_some_and(|said| !matches!(said, b"same-origin" | b"none"))
+/// Whether a page of this very origin, or no page at all, caused the request, if the browser
+/// says so (Fetch Metadata).
+pub(super) fn is_own_page(headers: &HeaderMap) -> Option<bool> {
+    let said = headers.get("sec-fetch-site")?;
+    Some(matches!(said.as_bytes(), b"same-origin" | b"none"))
 }
 
 /// Whether the request's `Origin` is one of the listed.

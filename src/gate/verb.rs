@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
+use http::Method;
+
 use super::host::Host;
 use super::origin::{self, Sender};
 use super::{Fault, Refusal, RequestView, path};
@@ -102,7 +104,8 @@ pub(super) fn doubt(
     settings: &Settings,
 ) -> Option<&'static str> {
     let known = match origin::sender(request.headers) {
-        Sender::Unsaid => !origin::is_cross_site(request.headers),
+        Sender::Unsaid => origin::is_own_page(request.headers)
+            .unwrap_or(matches!(*request.method, Method::GET | Method::HEAD)),
         Sender::Opaque => false,
         Sender::Page(page) => {
             settings.allowed_origins.contains(&page) || page.is_at(host, request.tls)
