@@ -7,9 +7,8 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode;
-
 use http::Method;
+use percent_encoding::percent_decode;
 
 use super::host::Host;
 use super::origin::{self, Sender};

@@ -171,16 +171,16 @@ impl Gate {
         head::examine_http2(request.method.as_str(), request.raw_path()).err()
     }
 
-    /// Judges, once more where a key or a session had to be fetched first, and says once a minute when
-    /// forwarding headers were not believed.
+    /// Judges, once more where a key or a session had to be fetched first, and says once a
+    /// minute when forwarding headers were not believed.
     pub(super) async fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
         let begun = Instant::now();
         let store = &*self.shared.store;
-        let mut step = journey.judge(view, self);
+        let mut step = journey.judge(view, self, false);
         if !journey.lacks_key().is_empty()
             && jwks::freshen(journey.lacks_key(), begun, self.shared.current.metrics()).await
         {
-            step = journey.judge(view, self);
+            step = journey.judge(view, self, false);
         }
         if store.is_shared()
             && let Some((site, sessions)) = journey.unknown_sessions().cloned()
@@ -188,8 +188,11 @@ impl Gate {
             let finds = sessions.iter().map(|session| store.find_session(&site, *session));
             let found = futures_util::future::join_all(finds).await;
             if found.contains(&true) {
-                step = journey.judge(view, self);
+                step = journey.judge(view, self, false);
             }
+        }
+        if journey.waits() {
+            step = journey.judge(view, self, true);
         }
         if journey.distrusted() {
             let mut warned = self.shared.untrusted_warned.lock();

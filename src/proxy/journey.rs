@@ -60,6 +60,8 @@ pub struct Journey {
     lacks_key: Vec<Arc<KeySet>>,
     /// Sessions that only other replicas may know, and their site.
     unknown_sessions: Option<(Arc<str>, Vec<Digest>)>,
+    /// One of our own endpoints has not acted yet.
+    waits: bool,
     /// What binds the session once the backend has answered.
     binder: Option<Box<Binder>>,
     pub(super) body: Passage,
@@ -105,6 +107,7 @@ impl Journey {
             farewell: None,
             lacks_key: Vec::new(),
             unknown_sessions: None,
+            waits: false,
             binder: None,
             body: Passage::default(),
             circumstances: Circumstances::default(),
@@ -185,6 +188,11 @@ impl Journey {
     /// Adds time of our own to what the overhead metric will say.
     pub fn spend(&mut self, since: Instant) {
         self.own += since.elapsed();
+    }
+
+    /// Whether one of our own endpoints has yet to act, on a last judgement.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Sessions that only other replicas may know, and their site.

@@ -188,3 +188,36 @@ async fn a_session_that_an_answer_brings_is_verified_in_the_very_next_call_to_th
     eprintln!("a guest without a session: p50 {without:?}; with an unknown one: {with:?}");
     assert!(with < without + Duration::from_millis(15), "{without:?} {with:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_only_others_know_is_looked_up_before_anything_is_bound_or_ended() {
+    let echo = Echo::start().await;
+    let redis = RedisServer::start(&[]).await;
+    let one = setup(echo.address, redis.address, "").start().await;
+    assert_eq!(seen(&one, "s-ada", Some(&token("ada"))).await, Ok("ada".into()));
+    eventually("Redis knows it", PATIENCE, || async {
+        let newcomer = setup(echo.address, redis.address, "").start().await;
+        seen(&newcomer, "s-ada", None).await == Ok("ada".into())
+    })
+    .await;
+    let mallory = token("mallory");
+
+    // Whoever starts now knows no session, and asks.
+    let other = setup(echo.address, redis.address, "").start().await;
+    assert_eq!(seen(&other, "s-ada", Some(&mallory)).await, Err(401));
+    let third = setup(echo.address, redis.address, "").start().await;
+    let refresh = Request::new("POST", "/.countersign/refresh").host(HOST);
+    let refresh = refresh.bearer(&mallory).header("X-Auth-Token", "s-ada");
+    let refused = third.send(&refresh).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (401, &json!("session_conflict")));
+    for gateway in [&one, &other, &third] {
+        assert_eq!(seen(gateway, "s-ada", None).await, Ok("ada".into()));
+    }
+    let fourth = setup(echo.address, redis.address, "").start().await;
+    let logout = Request::new("POST", "/.countersign/logout").host(HOST);
+    assert_eq!(fourth.send(&logout.header("X-Auth-Token", "s-ada")).await.status, 204);
+    eventually("the session is over everywhere", PATIENCE, || async {
+        seen(&one, "s-ada", None).await == Err(401)
+    })
+    .await;
+}

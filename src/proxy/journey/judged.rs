@@ -17,9 +17,12 @@ use crate::telemetry::{Decided, Decision};
 impl Journey {
     /// Judges the request and says what to do with it. `head` has an empty `request_id`:
     /// it is chosen here.
-    pub fn judge(&mut self, head: &RequestView<'_>, gate: &Gate) -> Step {
+    ///
+    /// It may be judged again, once what was lacking has been looked up; so our own endpoints
+    /// act only on the `last` judgement, or one that nothing is lacking for. What is said
+    /// while they wait ([`Journey::waits`]) is not to be heeded.
+    pub fn judge(&mut self, head: &RequestView<'_>, gate: &Gate, last: bool) -> Step {
         let begun = Instant::now();
-        // It may be the second time.
         (self.code, self.key, self.overlooked, self.forward) = (None, None, None, None);
         let Some(generation) = self.generation.clone() else {
             return Step::Answer(self.fault(Fault::UpstreamUnavailable, "the request is over"));
@@ -76,9 +79,12 @@ impl Journey {
             carried: &carried,
             now,
         });
+        let lacking =
+            !self.lacks_key.is_empty() || store.is_shared() && self.unknown_sessions().is_some();
+        self.waits = asked.is_some() && lacking && !last;
         let (outcome, own) = match asked {
-            Some(asked) => self.own_endpoint(gate, &asked, verdict.outcome),
-            None => (verdict.outcome, None),
+            Some(asked) if !self.waits => self.own_endpoint(gate, &asked, verdict.outcome),
+            _ => (verdict.outcome, None),
         };
         let step = match outcome {
             Outcome::Forward(forward) => {
