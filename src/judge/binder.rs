@@ -23,15 +23,14 @@ use crate::store::{Binding, Change, Digest, Memory, Purpose, Store};
 const LARGEST_ANSWER: usize = 64 * 1024;
 
 /// What is to be bound when the answer comes.
-#[derive(Clone, Debug)]
 pub struct Binder {
     site: Arc<str>,
     session: Arc<Session>,
     binding: Arc<Binding>,
     /// Of the request; nothing where a session verified it.
     tokens: Vec<Digest>,
-    /// What the request proved its identity by: if it has been ended meanwhile, nothing is
-    /// bound.
+    /// What the request showed, and when it was judged: if that has been ended meanwhile,
+    /// nothing is bound.
     shown: Vec<Digest>,
     credential: Option<Digest>,
     judged: UnixTime,
@@ -96,11 +95,6 @@ impl Binder {
         };
         self.shown.iter().any(ended)
             || self.credential.is_some_and(|credential| known.is_held(&credential, self.judged))
-    }
-
-    /// Whose session it is.
-    pub fn binding(&self) -> &Arc<Binding> {
-        &self.binding
     }
 
     /// The answer's head has come: binds what can be bound by now. Says which cookie the

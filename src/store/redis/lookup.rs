@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const MISSED: Duration = Duration::from_secs(1);
 /// Most sessions of which that is known.
 const MISSES: usize = 10_000;
+/// How often those are looked through that need not be known any more.
+const SWEPT: Duration = Duration::from_millis(100);
 /// Most questions at a time.
 const QUESTIONS: usize = 1_000;
 
@@ -32,7 +34,29 @@ type Answer = Joined<BoxFuture<'static, Option<bool>>>;
 #[derive(Default)]
 pub struct Lookups {
     under_way: Mutex<HashMap<Session, Answer>>,
-    missed: Mutex<HashMap<Session, Instant>>,
+    missed: Mutex<Missed>,
+}
+
+/// What was not there, and since when that is known.
+#[derive(Default)]
+struct Missed {
+    since: HashMap<Session, Instant>,
+    swept: Option<Instant>,
+}
+
+impl Missed {
+    /// Notes one, unless there are too many already: then a flood of them is under way, and
+    /// looking through all of them for each would be its aim.
+    fn add(&mut self, session: Session, now: Instant) {
+        let due = self.swept.is_none_or(|swept| now.duration_since(swept) >= SWEPT);
+        if self.since.len() >= MISSES && due {
+            self.swept = Some(now);
+            self.since.retain(|_, since| now.duration_since(*since) < MISSED);
+        }
+        if self.since.len() < MISSES {
+            self.since.insert(session, now);
+        }
+    }
 }
 
 impl Lookups {
@@ -82,18 +106,33 @@ impl Lookups {
 
     fn landed(&self, session: Session, found: Option<bool>) {
         if found == Some(false) {
-            let mut missed = self.missed.lock();
-            if missed.len() >= MISSES {
-                missed.retain(|_, since| since.elapsed() < MISSED);
-            }
-            if missed.len() < MISSES {
-                missed.insert(session.clone(), Instant::now());
-            }
+            self.missed.lock().add(session.clone(), Instant::now());
         }
         self.under_way.lock().remove(&session);
     }
 
     fn is_missed(&self, session: &Session) -> bool {
-        self.missed.lock().get(session).is_some_and(|since| since.elapsed() < MISSED)
+        self.missed.lock().since.get(session).is_some_and(|since| since.elapsed() < MISSED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_unknown_sessions_is_looked_through_now_and_then_alone() {
+        let (mut missed, begun) = (Missed::default(), Instant::now());
+        let session = |number: u128| (Arc::from("acme"), Digest(number.to_be_bytes()));
+        for number in 0..MISSES as u128 {
+            missed.add(session(number), begun);
+        }
+        missed.add(session(u128::MAX), begun);
+        assert_eq!((missed.since.len(), missed.swept), (MISSES, Some(begun)));
+        // Nothing can be let go yet, and nobody looks again so soon.
+        missed.add(session(u128::MAX), begun + SWEPT / 2);
+        assert_eq!(missed.swept, Some(begun));
+        missed.add(session(u128::MAX), begun + MISSED);
+        assert_eq!(missed.since.len(), 1);
     }
 }
