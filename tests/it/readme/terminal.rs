@@ -30,8 +30,11 @@ impl Terminal {
     }
 
     fn start(command: &str, folder: &Path, environment: &[(String, String)]) -> Self {
-        let mut child = Command::new("bash")
-            .args(["--noprofile", "--norc", "-c", &format!("exec 2>&1; {command}")])
+        // Whoever started the tests in the background may have had Ctrl-C ignored; a terminal
+        // has not.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT,QUIT", "bash", "--noprofile", "--norc", "-c"])
+            .arg(format!("exec 2>&1; {command}"))
             .current_dir(folder)
             .envs(environment.iter().cloned())
             .env_remove("RUST_LOG")
