@@ -127,7 +127,7 @@ pub fn decide(mode: Mode, finding: Finding) -> Decision {
 }
 
 /// Whether it holds for whoever once proved the identity, in a migration too.
-const fn holds(reason: Reason) -> bool {
+pub(crate) const fn holds(reason: Reason) -> bool {
     matches!(reason, Reason::Banned | Reason::Revoked)
 }
 

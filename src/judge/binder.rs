@@ -13,10 +13,11 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::{Carried, Shown};
 use crate::clock::UnixTime;
+use crate::dialect::Dialect;
 use crate::dialect::json::{self, Json};
 use crate::gate::session;
 use crate::identity::Identity;
-use crate::plan::{Brought, Proof, Session, Site};
+use crate::plan::{Brought, Session, Site};
 use crate::store::{Binding, Change, Digest, Memory, Purpose, Store};
 
 /// Larger answers bring no token.
@@ -45,6 +46,7 @@ pub struct Binder {
 impl Binder {
     pub(super) fn of(
         site: &Site,
+        dialect: &Dialect,
         memory: &Memory,
         identity: &Identity,
         carried: &Carried,
@@ -54,10 +56,6 @@ impl Binder {
         let (binding, tokens, cookie) = match &carried.by_session {
             Some(binding) => (binding.clone(), Vec::new(), false),
             None => {
-                let signed = |proof: &Proof<'_>| {
-                    proof.keys().keys().iter().any(|key| key.print() == identity.print)
-                };
-                let dialect = site.proofs(&site.settings).find(signed)?.dialect;
                 let binding = Binding::of(identity, dialect, now, now.after(session.ttl))?;
                 // A cookie of ours that is nobody's or another's was made up, or is long over.
                 let known = memory.site_or_new(&site.name);

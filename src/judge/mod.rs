@@ -66,7 +66,8 @@ impl Judgement<'_> {
         let identity = forward.visitor.identity()?;
         let clean = forward.overlooked.is_none();
         let site = self.verdict.site.filter(|_| clean)?;
-        Binder::of(site, memory, identity, &self.carried, now)
+        let dialect = site.proofs(&site.settings).nth(self.verdict.way)?.dialect;
+        Binder::of(site, dialect, memory, identity, &self.carried, now)
     }
 }
 

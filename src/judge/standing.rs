@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::clock::UnixTime;
 use crate::dialect::keyring::KeyState;
 use crate::dialect::{Reason, Rejection};
-use crate::gate::policy::Finding;
+use crate::gate::policy::{self, Finding};
 use crate::gate::{Asked, Mode, Recalled, session};
 use crate::identity::Identity;
 use crate::plan::{OnStoreOutage, Settings, Site};
@@ -59,17 +59,19 @@ impl Carried {
 pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carried) -> Recalled {
     let (site, settings, now) = (asked.site, asked.settings, asked.now);
     let known = memory.site_or_new(&site.name);
+    let mut bindings = Vec::new();
     for token in asked.sessions {
         let digest = memory.digest(Purpose::Session, &token.value);
         let caused = token.ambient && asked.caused;
         carried.sessions.push(Shown { digest, own: token.own, caused });
-        if known.session(&digest).is_none() {
-            carried.unknown.push(digest);
+        match known.session(&digest) {
+            Some(binding) => bindings.push(binding),
+            None => carried.unknown.push(digest),
         }
     }
     let keeps = asked.credential.filter(|_| asked.keeps);
     carried.credential = keeps.map(|credential| digest_of(memory, credential));
-    let inquiry = Inquiry { memory, known: &known, site, settings, now };
+    let inquiry = Inquiry { memory, known: &known, site, settings, now, bindings: &bindings };
     let mut holder = None;
     let mut recalled = match asked.presented {
         Some(Ok(identity)) => {
@@ -82,7 +84,7 @@ pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carrie
             let out_of_time = is_of_time(rejection.reason);
             let finding = Finding::Rejected(rejection);
             let banned = inquiry
-                .keeps_out(holder.as_deref(), carried)
+                .keeps_out(holder.as_deref())
                 .filter(|why| out_of_time && why.reason == Reason::Banned);
             Recalled { finding: banned.map_or(finding, Finding::Rejected), dialect: None }
         }
@@ -91,11 +93,11 @@ pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carrie
     // `accept` overlooks what is wrong with a request, but not who is kept out.
     let overlooked = match &recalled.finding {
         Finding::Rejected(why) | Finding::Barred(_, why) => {
-            settings.mode == Mode::Accept && !matches!(why.reason, Reason::Banned | Reason::Revoked)
+            settings.mode == Mode::Accept && !policy::holds(why.reason)
         }
         Finding::Absent { .. } | Finding::Proven(_) => false,
     };
-    if overlooked && let Some(why) = inquiry.keeps_out(holder.as_deref(), carried) {
+    if overlooked && let Some(why) = inquiry.keeps_out(holder.as_deref()) {
         recalled.finding = Finding::Rejected(why);
     }
     recalled
@@ -117,6 +119,8 @@ struct Inquiry<'a, 'p> {
     site: &'p Site,
     settings: &'p Settings,
     now: UnixTime,
+    /// What the sessions that the request shows stand or stood for, as far as that is known.
+    bindings: &'a [Arc<Binding>],
 }
 
 impl Inquiry<'_, '_> {
@@ -146,19 +150,20 @@ impl Inquiry<'_, '_> {
         let id = identity.id.as_deref()?;
         let mark = self.known.mark(id, self.now);
         let before_logout = mark.logout.zip(identity.issued_at).is_some_and(|(l, i)| i <= l);
-        if before_logout || self.is_held(identity, id, credential) {
+        if before_logout || self.is_held(identity, id, credential, carried.credential) {
             return Some(Rejection::new(Reason::Revoked, "the visitor has been logged out since"));
         }
         if self.is_replayed(identity, carried) {
             let detail = "the token may be used once, and has been used before";
             return Some(Rejection::new(Reason::Replayed, detail));
         }
-        let bindings = || carried.digests().filter_map(|session| self.known.session(&session));
         let is_anothers = |binding: &Binding| {
-            let counts = binding.stands() || self.is_ended(binding) || self.is_banned(binding);
-            counts && !self.is_over(binding) && **binding.id() != *id
+            let look = self.look(binding);
+            let counts = binding.stands() || look.has_ended() || look.banned;
+            counts && !look.over
         };
-        if bindings().any(|binding| is_anothers(&binding)) {
+        let mut others = self.bindings.iter().filter(|binding| **binding.id() != *id);
+        if others.any(|binding| is_anothers(binding)) {
             return Some(conflict());
         }
         mark.banned.then(banned)
@@ -166,13 +171,19 @@ impl Inquiry<'_, '_> {
 
     /// Whether this very credential is refused. One that does not say when it was issued is
     /// known again at a logout only if its digest is remembered now.
-    fn is_held(&self, identity: &Identity, id: &str, credential: Option<&str>) -> bool {
+    fn is_held(
+        &self,
+        identity: &Identity,
+        id: &str,
+        credential: Option<&str>,
+        digest: Option<Digest>,
+    ) -> bool {
         let undated = identity.issued_at.is_none() && !self.site.remembers.logout_hold.is_zero();
         if !undated && !self.known.holds_any() {
             return false;
         }
-        let Some(credential) = credential else { return false };
-        let digest = digest_of(self.memory, credential);
+        let computed = || credential.map(|credential| digest_of(self.memory, credential));
+        let Some(digest) = digest.or_else(computed) else { return false };
         if undated {
             self.known.saw(id, digest, self.now);
         }
@@ -196,17 +207,16 @@ impl Inquiry<'_, '_> {
 
     /// Why whoever holds the credential, or a session that the request shows, is kept out
     /// whatever else is wrong with the request; a ban first.
-    fn keeps_out(&self, holder: Option<&str>, carried: &Carried) -> Option<Rejection> {
-        let is_banned = |id: &str| self.known.mark(id, self.now).banned;
-        if holder.is_some_and(is_banned) {
+    fn keeps_out(&self, holder: Option<&str>) -> Option<Rejection> {
+        if holder.is_some_and(|id| self.known.mark(id, self.now).banned) {
             return Some(banned());
         }
         let mut ended_one = None;
-        for binding in carried.digests().filter_map(|session| self.known.session(&session)) {
-            if is_banned(binding.id()) {
+        for look in self.bindings.iter().map(|binding| self.look(binding)) {
+            if look.banned {
                 return Some(banned());
             }
-            if !self.is_over(&binding) && self.is_ended(&binding) {
+            if !look.over && look.has_ended() {
                 ended_one = Some(ended());
             }
         }
@@ -221,18 +231,18 @@ impl Inquiry<'_, '_> {
     ) -> Recalled {
         let mut bound: Option<Arc<Binding>> = None;
         let mut barred: Option<(Arc<Binding>, Rejection)> = None;
-        for session in carried.digests() {
-            let Some(binding) = self.known.session(&session) else { continue };
-            let banned_now = self.is_banned(&binding);
-            let why = match (self.is_over(&binding), banned_now) {
+        for binding in self.bindings {
+            let look = self.look(binding);
+            let why = match (look.over, look.banned) {
                 (true, true) => Some(banned()),
                 (true, false) => continue,
-                (false, _) if self.is_ended_but_by_ban(&binding) => Some(ended()),
+                (false, _) if look.ended => Some(ended()),
                 (false, true) => Some(banned()),
-                (false, false) if self.is_ended(&binding) => Some(ended()),
-                (false, false) if self.rests_on(&binding) == Rests::Unknown => Some(unavailable()),
+                (false, false) if look.was_banned => Some(ended()),
+                (false, false) if look.rests == Rests::Unknown => Some(unavailable()),
                 (false, false) => None,
             };
+            let binding = binding.clone();
             if let Some(why) = why {
                 // The one that the order of checks puts first.
                 let first = barred.as_ref().is_none_or(|(_, known)| why.reason < known.reason);
@@ -278,26 +288,18 @@ impl Inquiry<'_, '_> {
         Recalled { finding, dialect: Some(binding.dialect.clone()) }
     }
 
-    /// Whether a session has come to its own end.
-    fn is_over(&self, binding: &Binding) -> bool {
-        binding.until <= self.now
-    }
-
-    fn is_banned(&self, binding: &Binding) -> bool {
-        self.known.mark(binding.id(), self.now).banned
-    }
-
-    /// Whether a session was ended before that.
-    fn is_ended(&self, binding: &Binding) -> bool {
-        let ended = self.known.mark(binding.id(), self.now).ended;
-        self.is_ended_but_by_ban(binding) || ended.is_some_and(|at| binding.bound <= at)
-    }
-
-    fn is_ended_but_by_ban(&self, binding: &Binding) -> bool {
-        let logout = self.known.mark(binding.id(), self.now).logout;
-        binding.ended.is_some()
-            || logout.is_some_and(|at| binding.bound <= at)
-            || self.rests_on(binding) == Rests::OnNothing
+    /// Where a session stands.
+    fn look(&self, binding: &Binding) -> Look {
+        let mark = self.known.mark(binding.id(), self.now);
+        let until = |ended: Option<UnixTime>| ended.is_some_and(|at| binding.bound <= at);
+        let rests = self.rests_on(binding);
+        Look {
+            over: binding.until <= self.now,
+            banned: mark.banned,
+            ended: binding.ended.is_some() || until(mark.logout) || rests == Rests::OnNothing,
+            was_banned: until(mark.ended),
+            rests,
+        }
     }
 
     /// Whether the site still has the key that proved it.
@@ -318,6 +320,27 @@ impl Inquiry<'_, '_> {
     /// Whether nobody can say who is banned, and that matters here.
     fn is_in_the_dark(&self) -> bool {
         self.site.remembers.on_store_outage == OnStoreOutage::Refuse && !self.memory.is_current()
+    }
+}
+
+/// Where a session stands, all of it looked at once.
+struct Look {
+    /// It has come to its own end.
+    over: bool,
+    /// Its identity is banned.
+    banned: bool,
+    /// It was ended before its own end, by anything but a ban.
+    ended: bool,
+    /// Its identity has been banned, or logged out, since it was bound.
+    was_banned: bool,
+    /// What it rests on.
+    rests: Rests,
+}
+
+impl Look {
+    /// Whether it was ended before its own end.
+    const fn has_ended(&self) -> bool {
+        self.ended || self.was_banned
     }
 }
 

@@ -7,6 +7,8 @@
 //!
 //! An answer that is ended breaks off where it is.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, StatusCode, header};
 use pingora::{Error, ErrorType, Result};
 
@@ -141,8 +143,12 @@ impl Journey {
     /// has been let go.
     pub(super) fn facts(&self, kind: Kind, method: &Method, path: &str) -> Option<Facts> {
         let (site, generation) = (self.site_in_force()?, self.generation()?.plan.generation);
+        let decided = self.decided?;
         let who = match &self.forward()?.visitor.standing {
-            Standing::Verified(identity) => Who::Verified(trust(site, identity)),
+            Standing::Verified(identity) => {
+                let dialect = site.dialects().nth(decided.way)?;
+                Who::Verified(trust(dialect.clone(), identity))
+            }
             Standing::Guest(reason) => Who::Guest(*reason),
         };
         Some(Facts {
@@ -150,7 +156,7 @@ impl Journey {
             site: site.name.clone(),
             judged: self.circumstances.judged,
             generation,
-            mode: self.decided?.mode,
+            mode: decided.mode,
             who,
             sessions: prints(&self.circumstances.sessions),
             credential: self.circumstances.credential.map(|credential| credential.0),
@@ -196,16 +202,10 @@ fn prints(sessions: &[Digest]) -> Box<[SessionPrint]> {
     sessions.iter().map(|session| session.0).collect()
 }
 
-fn trust(site: &Site, identity: &Identity) -> Trust {
-    let holds = |print| move |key: &std::sync::Arc<crate::dialect::Key>| key.print() == print;
-    let vouched = |print| {
-        let mut proofs = site.proofs(&site.settings);
-        proofs.find(|proof| proof.keys().keys().iter().any(holds(print)))
-    };
-    let dialect = vouched(identity.print).map_or(&site.dialect, |proof| proof.dialect);
+fn trust(dialect: Arc<str>, identity: &Identity) -> Trust {
     Trust {
         id: identity.id.as_deref().map(Into::into),
-        dialect: dialect.name.clone(),
+        dialect,
         key: identity.key.clone(),
         print: identity.print,
         issued_at: identity.issued_at,
@@ -229,8 +229,6 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::dialect::Reason;
     use crate::dialect::founding::jwt;
