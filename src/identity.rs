@@ -74,6 +74,9 @@ pub struct Visitor {
     /// What was claimed without proof, under the request's own field names: one compact
     /// ASCII JSON object. Absent when there is none.
     pub claimed: Option<String>,
+    /// What the website's server said of the visitor: one compact ASCII JSON object of
+    /// texts. Absent when there is nothing.
+    pub details: Option<Arc<str>>,
 }
 
 /// Whether a visitor is proven.

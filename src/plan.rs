@@ -7,6 +7,7 @@ mod key_set;
 mod memory;
 mod tls;
 mod upstream;
+mod website;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use memory::{
 };
 pub use tls::Tls;
 pub use upstream::{Balance, HealthCheck, Upstream, UpstreamTarget};
+pub use website::{DetailsApi, Enrich, Format, Include, Push, Reach, Starts, Webhook, Website};
 
 /// Stands where a site's name would, for requests of no site: no site may have it.
 pub const NO_SITE: &str = "none";
@@ -143,6 +145,8 @@ pub struct Site {
     pub values: SiteValues,
     /// What it remembers of its visitors.
     pub remembers: Remembrance,
+    /// What its website's server has to do with it.
+    pub website: Website,
 }
 
 /// A further dialect of a site, with keys of its own.

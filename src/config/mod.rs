@@ -20,6 +20,7 @@ mod raw;
 mod read;
 mod report;
 mod schema;
+mod subscription;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ pub use compile::WrittenKeys;
 pub use place::Mark;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
+pub use subscription::subscription;
 
 use crate::plan::{Address, Plan};
 

@@ -44,7 +44,7 @@ pub(super) fn cleaned(
 ) -> Result<Cleaned, Refusal> {
     let settings = place.settings;
     let mut edits = Edits::default();
-    let mut visitor = Visitor { standing, claimed: None };
+    let mut visitor = Visitor { standing, claimed: None, details: None };
     let mut body = NewBody::Same;
     if settings.mode == Mode::Off {
         return Ok(Cleaned { visitor, oversized: false, edits, body });

@@ -7,8 +7,8 @@
 //!
 //! Budget: no value over [`MAX_VALUE`] bytes, `Countersign-Claimed` not over
 //! [`MAX_CLAIMED`], all values together not over [`MAX_TOTAL`]. What does not fit is left
-//! out whole, first what was only claimed, then the attributes, and is named in
-//! `Countersign-Omitted`.
+//! out whole, first what was only claimed, then the details, then the attributes, and is named
+//! in `Countersign-Omitted`.
 
 use http::{HeaderName, HeaderValue};
 
@@ -47,6 +47,7 @@ names! {
     EMAIL "countersign-email" "Countersign-Email",
     ATTRIBUTES "countersign-attributes" "Countersign-Attributes",
     CLAIMED "countersign-claimed" "Countersign-Claimed",
+    DETAILS "countersign-details" "Countersign-Details",
     KEY "countersign-key" "Countersign-Key",
     EXPIRES "countersign-expires" "Countersign-Expires",
     REQUEST_ID "countersign-request-id" "Countersign-Request-Id",
@@ -146,7 +147,32 @@ pub(super) fn inject(
             attributes = identity.attributes.as_deref();
         }
     }
-    injection.add_what_fits(attributes, visitor.claimed.as_deref(), oversized_claim, values)
+    let (claimed, details) = (visitor.claimed.as_deref(), visitor.details.as_deref());
+    injection.add_what_fits(
+        [
+            Dispensable { name: &CLAIMED, word: "claimed", json: claimed },
+            Dispensable { name: &DETAILS, word: "details", json: details },
+            Dispensable { name: &ATTRIBUTES, word: "attributes", json: attributes },
+        ],
+        oversized_claim,
+        values,
+    )
+}
+
+/// A JSON value that is left out where there is no room for it.
+struct Dispensable<'a> {
+    name: &'static HeaderName,
+    /// What it is called in `Countersign-Omitted`.
+    word: &'static str,
+    json: Option<&'a str>,
+}
+
+impl<'a> Dispensable<'a> {
+    /// It, unless it is too long by itself.
+    fn fitting(&self) -> Option<&'a str> {
+        let limit = if *self.name == CLAIMED { MAX_CLAIMED } else { MAX_VALUE };
+        self.json.filter(|json| !json.is_empty() && json.len() <= limit)
+    }
 }
 
 struct Injection<'s> {
@@ -162,41 +188,29 @@ impl Injection<'_> {
         }
     }
 
+    /// Adds JSON values, and leaves out as many of the first as it takes for the rest to fit.
     fn add_what_fits(
         &mut self,
-        attributes: Option<&str>,
-        claimed: Option<&str>,
+        offered: [Dispensable<'_>; 3],
         oversized_claim: bool,
         values: &mut Values,
     ) -> Vec<&'static str> {
-        let mut json = |text: Option<&str>, limit| {
-            let text = text.filter(|text| !text.is_empty());
-            let fitting = text.filter(|text| text.len() <= limit);
-            (fitting.and_then(|text| values.joined(&[text])), text.is_some())
-        };
-        let (mut claims, mut has_claims) = json(claimed, MAX_CLAIMED);
-        let (mut attributes, has_attributes) = json(attributes, MAX_VALUE);
-        has_claims |= oversized_claim;
-
-        let len = |value: &Option<HeaderValue>| value.as_ref().map_or(0, HeaderValue::len);
-        // Room for naming both, should both have to go.
-        let room = MAX_TOTAL.saturating_sub(self.total + "claimed,attributes".len());
-        if len(&claims) + len(&attributes) > room {
-            claims = None;
-        }
-        if len(&attributes) > room {
-            attributes = None;
-        }
-
+        // Room for naming all, should all have to go.
+        let mut room = MAX_TOTAL.saturating_sub(self.total + "claimed,details,attributes".len());
+        let len = |json: Option<&str>| json.map_or(0, str::len);
+        let mut wanted: usize = offered.iter().map(|one| len(one.fitting())).sum();
         let mut omitted = Vec::new();
-        if has_claims && claims.is_none() {
-            omitted.push("claimed");
+        for one in offered {
+            let kept = one.fitting().filter(|_| wanted <= room);
+            wanted -= len(one.fitting());
+            room -= len(kept);
+            let is_there = len(one.json) > 0 || oversized_claim && *one.name == CLAIMED;
+            match kept {
+                Some(json) => self.add(one.name, values.joined(&[json])),
+                None if is_there => omitted.push(one.word),
+                None => {}
+            }
         }
-        if has_attributes && attributes.is_none() {
-            omitted.push("attributes");
-        }
-        self.add(&CLAIMED, claims);
-        self.add(&ATTRIBUTES, attributes);
         if !omitted.is_empty() {
             self.add(&OMITTED, values.joined(&[&omitted.join(",")]));
         }
@@ -292,7 +306,7 @@ mod tests {
     }
 
     fn verified(proven: Proven, claimed: Option<String>) -> Visitor {
-        Visitor { standing: Standing::Verified(Identity::attest(proven)), claimed }
+        Visitor { standing: Standing::Verified(Identity::attest(proven)), claimed, details: None }
     }
 
     fn get<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
@@ -304,6 +318,7 @@ mod tests {
         let visitor = Visitor {
             standing: Standing::Guest(Reason::Unsigned),
             claimed: Some("{\"a\":\"b\"}".into()),
+            details: None,
         };
         let (headers, omitted) = injected(&visitor);
         let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();

@@ -77,7 +77,14 @@ fn act_on(change: &Change, live: &Registry, now: UnixTime) {
         | Change::Unban { .. }
         | Change::Use { .. }
         | Change::Bind { .. }
-        | Change::Forget { .. } => {}
+        | Change::Forget { .. }
+        | Change::Chat { .. }
+        | Change::Details { .. }
+        | Change::Subscription { .. }
+        | Change::Confirmation { .. }
+        | Change::Delivery { .. }
+        | Change::Progress { .. }
+        | Change::Drop { .. } => {}
     }
 }
 

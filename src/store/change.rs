@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
+use super::outbox::{Delivery, Progress};
+use super::visits::{Chat, Posted};
 use crate::clock::UnixTime;
 use crate::dialect::{Dialect, UnsignedField};
 use crate::identity::{Identity, Proven};
@@ -89,6 +91,65 @@ pub enum Change {
         /// When.
         at: UnixTime,
     },
+    /// A chat has begun; nothing, if one of the same session has begun before and still counts.
+    Chat {
+        /// Where.
+        site: Arc<str>,
+        /// Whose, and who is to hear of it.
+        chat: Arc<Chat>,
+    },
+    /// The website's server said more of a visitor.
+    Details {
+        /// Where.
+        site: Arc<str>,
+        /// Of whom, and what.
+        posted: Arc<Posted>,
+    },
+    /// A subscription was made through the admin API, or ended.
+    Subscription {
+        /// Where.
+        site: Arc<str>,
+        /// Its name.
+        webhook: Arc<str>,
+        /// The entry as it would stand in the configuration, in JSON; none: it ended.
+        entry: Option<Arc<str>>,
+    },
+    /// A subscription's receiver has confirmed it, or wants no more.
+    Confirmation {
+        /// Where.
+        site: Arc<str>,
+        /// The subscription's name.
+        webhook: Arc<str>,
+        /// What it said.
+        confirmation: Confirmation,
+    },
+    /// A delivery as it is kept: what it says, and how far it has come.
+    Delivery {
+        /// Where.
+        site: Arc<str>,
+        /// What it says.
+        delivery: Arc<Delivery>,
+        /// How far it has come.
+        progress: Progress,
+    },
+    /// How far a delivery has come.
+    Progress {
+        /// Where.
+        site: Arc<str>,
+        /// The subscription's name.
+        webhook: Arc<str>,
+        /// The delivery's id.
+        id: Arc<str>,
+        /// How far.
+        progress: Progress,
+    },
+    /// All deliveries to a subscription are dropped.
+    Drop {
+        /// Where.
+        site: Arc<str>,
+        /// The subscription's name.
+        webhook: Arc<str>,
+    },
 }
 
 impl Change {
@@ -107,9 +168,27 @@ impl Change {
             | Self::Use { site, .. }
             | Self::Bind { site, .. }
             | Self::End { site, .. }
-            | Self::Forget { site, .. } => site,
+            | Self::Forget { site, .. }
+            | Self::Chat { site, .. }
+            | Self::Details { site, .. }
+            | Self::Subscription { site, .. }
+            | Self::Confirmation { site, .. }
+            | Self::Delivery { site, .. }
+            | Self::Progress { site, .. }
+            | Self::Drop { site, .. } => site,
         }
     }
+}
+
+/// What a subscription's receiver has said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// [`crate::plan::Webhook::print`] of what it was asked about.
+    pub print: u64,
+    /// Whether it wants events: it answered the challenge, or 410 (Gone) to an event.
+    pub wanted: bool,
+    /// When.
+    pub at: UnixTime,
 }
 
 /// A ban.

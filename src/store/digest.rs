@@ -25,6 +25,8 @@ pub enum Purpose {
     Credential,
     /// A credential's own id (`jti`).
     SingleUse,
+    /// What a guest is called of whom only the session is known.
+    Guest,
 }
 
 /// The key of a store's digests; all replicas of a shared store have the same.
@@ -53,6 +55,7 @@ impl DigestKey {
             Purpose::Session => b's',
             Purpose::Credential => b'c',
             Purpose::SingleUse => b'j',
+            Purpose::Guest => b'g',
         }]);
         code.update(value.as_bytes());
         let whole = code.sign();

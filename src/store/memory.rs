@@ -52,6 +52,13 @@ impl Memory {
         self.key.load().digest(purpose, value)
     }
 
+    /// What a guest is called of whom only this session is known: `g_` and 32 hexadecimal
+    /// digits. Whoever is told of it learns nothing of the session's token.
+    pub fn guest(&self, session: &Digest) -> Arc<str> {
+        let digest = self.digest(Purpose::Guest, &String::from(*session));
+        format!("g_{}", String::from(digest)).into()
+    }
+
     /// Takes the replicas' key; what is remembered by a digest of another is not found again.
     pub fn set_key(&self, key: &Secret) {
         self.key.store(Arc::new(DigestKey::new(key)));
@@ -111,10 +118,15 @@ impl Memory {
         }
     }
 
-    /// Whether a session is bound to the same already, a short while ago.
+    /// Whether a session is bound to the same already, a short while ago; or a chat of the
+    /// same session has begun.
     pub(super) fn knows(&self, change: &Change) -> bool {
-        let Change::Bind { site, session, binding } = change else { return false };
-        self.site(site).is_some_and(|site| site.knows(session, binding))
+        let Some(site) = self.site(change.site()) else { return false };
+        match change {
+            Change::Bind { session, binding, .. } => site.knows(session, binding),
+            Change::Chat { chat, .. } => site.visits.has_begun(&chat.session, chat.at),
+            _ => false,
+        }
     }
 
     /// What [`Memory::apply`] would have follow from a change.

@@ -15,11 +15,14 @@ mod embedded;
 mod listeners;
 mod memory;
 mod open;
+pub mod outbox;
 #[cfg(feature = "redis")]
 mod redis;
 mod sessions;
 mod shards;
 mod site;
+mod subscriptions;
+mod visits;
 pub mod volatile;
 
 use std::sync::{Arc, OnceLock};
@@ -29,11 +32,13 @@ use async_trait::async_trait;
 
 use crate::telemetry::{Metrics, StoreOperation};
 
-pub use change::{Ban, Binding, Change};
+pub use change::{Ban, Binding, Change, Confirmation};
 pub use digest::{Digest, DigestKey, Purpose};
 pub use memory::Memory;
 pub use open::{OpenError, Opening, open};
+pub use outbox::Outbox;
 pub use site::{Mark, SiteMemory};
+pub use visits::{Chat, MOST_FIELDS, Posted, Visit};
 
 /// Makes changes last.
 #[async_trait]
@@ -57,6 +62,11 @@ pub trait Keeper: Send + Sync + 'static {
     /// Whether there are replicas, so that [`Keeper::find_session`] is worth asking.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// Where deliveries are, if not in memory.
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        None
     }
 
     /// How it is.
@@ -89,6 +99,7 @@ pub struct Outage(pub String);
 pub struct Store {
     memory: Arc<Memory>,
     keeper: Arc<dyn Keeper>,
+    outbox: Arc<dyn Outbox>,
     metrics: OnceLock<Arc<Metrics>>,
 }
 
@@ -102,7 +113,9 @@ impl Store {
                 keeper.note(change.clone());
             }
         });
-        Self { memory, keeper, metrics: OnceLock::new() }
+        let local = || Arc::new(outbox::queues::Local::new(memory.clone(), keeper.clone())) as _;
+        let outbox = keeper.outbox().unwrap_or_else(local);
+        Self { memory, keeper, outbox, metrics: OnceLock::new() }
     }
 
     /// Has its state and its operations counted.
@@ -116,6 +129,11 @@ impl Store {
     /// What requests read.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    /// What is to be told to subscribers.
+    pub fn outbox(&self) -> &Arc<dyn Outbox> {
+        &self.outbox
     }
 
     /// Makes a change that lasts.
@@ -132,7 +150,7 @@ impl Store {
     /// Makes a change at once, and has it kept in the background.
     ///
     /// A session that was just bound to the same is not bound anew: with every request of
-    /// somebody's there would be something to keep.
+    /// somebody's there would be something to keep. Nor does a chat begin twice.
     pub fn note(&self, change: Change) {
         if self.memory.knows(&change) {
             return;

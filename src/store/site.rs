@@ -3,13 +3,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::change::{Ban, Binding, Change};
 use super::digest::Digest;
+use super::outbox::queues::Queues;
+use super::outbox::{Delivery, Progress};
 use super::sessions::{Limits, Sessions, Wishes};
 use super::shards::Shards;
+use super::subscriptions::Subscriptions;
+use super::visits::Visits;
 use crate::clock::UnixTime;
 
 /// Credentials of one identity that are known by their digests, for a logout.
@@ -29,6 +33,11 @@ pub struct SiteMemory {
     pub(super) sessions: Sessions,
     held: Shards<Digest, UnixTime>,
     used: Shards<Digest, Used>,
+    pub(super) visits: Visits,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) queues: Queues,
+    /// Deliveries are kept elsewhere.
+    pub(super) leaves_deliveries: AtomicBool,
     /// For how many milliseconds a logout refuses the credentials that were seen.
     logout_hold: AtomicU64,
 }
@@ -210,9 +219,52 @@ impl SiteMemory {
                     marks.seen.clear();
                 });
                 self.sessions.forget(id, *at);
+                self.visits.forget(id);
+                self.queues.forget(id);
             }
+            Change::Chat { chat, .. } => {
+                if self.visits.begin(chat) {
+                    self.queue(&chat.deliveries, chat.at);
+                }
+            }
+            Change::Details { posted, .. } => {
+                self.visits.learn(posted);
+                self.queue(&posted.deliveries, posted.at);
+            }
+            Change::Subscription { webhook, entry, .. } => {
+                self.subscriptions.set(webhook, entry.as_ref());
+            }
+            Change::Confirmation { webhook, confirmation, .. } => {
+                self.subscriptions.confirm(webhook, confirmation);
+            }
+            Change::Delivery { delivery, progress, .. } => self.keep(delivery, progress),
+            Change::Progress { webhook, id, progress, .. } => {
+                self.queues.settle(webhook, id, progress);
+            }
+            Change::Drop { webhook, .. } => self.queues.drop_all(webhook),
         }
         Vec::new()
+    }
+
+    fn queue(&self, deliveries: &[Arc<Delivery>], at: UnixTime) {
+        deliveries.iter().for_each(|delivery| self.keep(delivery, &Progress::fresh(at)));
+    }
+
+    fn keep(&self, delivery: &Arc<Delivery>, progress: &Progress) {
+        if !self.leaves_deliveries.load(Ordering::Relaxed) && !self.queues.put(delivery, progress) {
+            let (webhook, id) = (&*delivery.webhook, &*delivery.id);
+            tracing::error!(webhook, id, "too many deliveries wait: this one is dropped");
+        }
+    }
+
+    /// Whose chats have begun, and what is known of them.
+    pub fn visits(&self) -> &Visits {
+        &self.visits
+    }
+
+    /// Subscriptions made through the admin API, and what receivers said of all.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
     }
 
     /// The holds of credentials that a logout at that moment cannot tell from fresh ones.
@@ -249,6 +301,7 @@ impl SiteMemory {
         self.held.retain(|_, until| now < *until);
         self.used.retain(|_, used| now < used.until);
         self.sessions.purge(now, |id| self.mark(id, now).banned);
+        self.visits.purge(now);
         self.marks.retain(|_, marks| {
             marks.ban = marks.ban.take().filter(|ban| ban.holds(now));
             let fresh = |at: Option<UnixTime>, kept| at.is_some_and(|at| now.since(at) < kept);
@@ -291,6 +344,15 @@ impl SiteMemory {
         });
         self.sessions.each(|session, binding| {
             tell(Change::Bind { site: site(), session: *session, binding: binding.clone() });
+        });
+        self.visits.each_chat(|chat| tell(Change::Chat { site: site(), chat: chat.clone() }));
+        self.visits.each_visitor(|visitor, visit| {
+            tell(Change::Details { site: site(), posted: Arc::new(visit.as_posted(visitor)) });
+        });
+        self.subscriptions.each_change(&site(), tell);
+        self.queues.each(|delivery, progress| {
+            let (delivery, progress) = (delivery.clone(), progress.clone());
+            tell(Change::Delivery { site: site(), delivery, progress });
         });
     }
 }

@@ -70,6 +70,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
             health: None,
         },
         remembers: Default::default(),
+        website: crate::plan::Website::none(name),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::gate::Fields;
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
-use crate::plan::{Address, KeySets, NO_SITE, Settings, Site, StoreSettings};
+use crate::plan::{Address, KeySets, NO_SITE, Settings, Site, StoreSettings, Website};
 
 /// What a site cannot know of itself.
 pub struct Surroundings<'p> {
@@ -120,6 +120,7 @@ pub fn site(
         routes,
         upstream: upstream?,
         remembers,
+        website: Website::none(name),
     })
 }
 

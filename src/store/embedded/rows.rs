@@ -10,7 +10,9 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTra
 
 use super::super::change::{Ban, Binding, Change};
 use super::super::memory::Memory;
+use super::super::outbox::{Delivery, DeliveryState, Progress};
 use super::super::site::{FORGOTTEN_KEPT, LOGOUTS_KEPT};
+use super::super::visits::{Chat, Posted};
 use super::trouble::Trouble;
 use crate::clock::UnixTime;
 
@@ -22,8 +24,26 @@ const HOLDS: Table = TableDefinition::new("holds");
 const USES: Table = TableDefinition::new("uses");
 const SESSIONS: Table = TableDefinition::new("sessions");
 const FORGOTTEN: Table = TableDefinition::new("forgotten");
-/// Sessions last: what is forgotten must be known before them.
-const ALL: [Table; 6] = [BANS, LOGOUTS, FORGOTTEN, HOLDS, USES, SESSIONS];
+const CHATS: Table = TableDefinition::new("chats");
+const DETAILS: Table = TableDefinition::new("details");
+const SUBSCRIPTIONS: Table = TableDefinition::new("subscriptions");
+const CONFIRMATIONS: Table = TableDefinition::new("confirmations");
+/// Under `subscription/id`.
+const DELIVERIES: Table = TableDefinition::new("deliveries");
+/// Sessions come after what is forgotten, and details after chats: they must be known before.
+const ALL: [Table; 11] = [
+    BANS,
+    LOGOUTS,
+    FORGOTTEN,
+    HOLDS,
+    USES,
+    SESSIONS,
+    CHATS,
+    DETAILS,
+    SUBSCRIPTIONS,
+    CONFIRMATIONS,
+    DELIVERIES,
+];
 
 /// Hands over every row.
 pub fn each(file: &ReadTransaction, mut tell: impl FnMut(Change)) -> Result<(), Trouble> {
@@ -50,6 +70,34 @@ pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
         Change::Bind { binding, .. } if is_forgotten(file, change.site(), binding)? => {
             return Ok(());
         }
+        Change::Chat { site, chat } => {
+            return begin(file, site, chat);
+        }
+        Change::Details { site, posted } => {
+            for delivery in &posted.deliveries {
+                deliver(file, site, delivery, &Progress::fresh(posted.at))?;
+            }
+            (DETAILS, posted.visitor.to_string())
+        }
+        Change::Delivery { site, delivery, progress } => {
+            return deliver(file, site, delivery, progress);
+        }
+        Change::Drop { site, webhook } => return drop_deliveries(file, site, webhook, |_| true),
+        Change::Subscription { site, webhook, entry: None } => {
+            for table in [SUBSCRIPTIONS, CONFIRMATIONS] {
+                file.open_table(table)?.remove((&**site, &**webhook))?;
+            }
+            return Ok(());
+        }
+        Change::Progress { site, webhook, id, progress }
+            if progress.state == DeliveryState::Delivered =>
+        {
+            file.open_table(DELIVERIES)?.remove((&**site, &*delivery_key(webhook, id)))?;
+            return Ok(());
+        }
+        Change::Progress { webhook, id, .. } => (DELIVERIES, delivery_key(webhook, id)),
+        Change::Subscription { webhook, .. } => (SUBSCRIPTIONS, webhook.to_string()),
+        Change::Confirmation { webhook, .. } => (CONFIRMATIONS, webhook.to_string()),
         Change::Ban { id, .. } | Change::Unban { id, .. } => (BANS, id.to_string()),
         Change::Logout { id, .. } => (LOGOUTS, id.to_string()),
         Change::Hold { credential, .. } => (HOLDS, String::from(*credential)),
@@ -147,6 +195,23 @@ fn merged(before: Option<&Change>, change: &Change) -> Option<Change> {
             Some(Change::Bind { site: site.clone(), session: *session, binding })
         }
         (_, Change::End { .. }) => None,
+        (Some(Change::Details { posted: before, .. }), Change::Details { site, posted }) => {
+            let posted = Arc::new(posted.after(before));
+            Some(Change::Details { site: site.clone(), posted })
+        }
+        (_, Change::Details { site, posted }) => {
+            let posted = Posted { deliveries: Vec::new(), ..Posted::clone(posted) };
+            Some(Change::Details { site: site.clone(), posted: Arc::new(posted) })
+        }
+        (
+            Some(Change::Confirmation { confirmation: before, .. }),
+            Change::Confirmation { confirmation, .. },
+        ) if before.at > confirmation.at => None,
+        (Some(Change::Delivery { site, delivery, .. }), Change::Progress { progress, .. }) => {
+            let (site, delivery) = (site.clone(), delivery.clone());
+            Some(Change::Delivery { site, delivery, progress: progress.clone() })
+        }
+        (_, Change::Progress { .. }) => None,
         _ => Some(change.clone()),
     }
 }
@@ -162,12 +227,92 @@ fn lasts(change: &Change, memory: &Memory, now: UnixTime) -> bool {
             of_site().is_some_and(|site| site.session(session).is_some())
         }
         Change::Forget { at, .. } => now.since(*at) < FORGOTTEN_KEPT,
-        Change::Unban { .. } | Change::End { .. } => false,
+        Change::Chat { chat, .. } => of_site().is_some_and(|site| site.visits().needs(chat, now)),
+        Change::Details { posted, .. } => {
+            of_site().is_some_and(|site| site.visits().visit(&posted.visitor, now).is_some())
+        }
+        // Memory knows which of them found no room.
+        Change::Delivery { delivery, .. } => {
+            of_site().is_some_and(|site| site.queues.holds(&delivery.webhook, &delivery.id))
+        }
+        Change::Subscription { .. } | Change::Confirmation { .. } => true,
+        Change::Unban { .. }
+        | Change::End { .. }
+        | Change::Progress { .. }
+        | Change::Drop { .. } => false,
     }
 }
 
-/// Leaves of an identity's sessions only whose they were.
+fn delivery_key(webhook: &str, id: &str) -> String {
+    format!("{webhook}/{id}")
+}
+
+/// A chat begins, unless one of its session has begun that still counts.
+fn begin(file: &WriteTransaction, site: &Arc<str>, chat: &Chat) -> Result<(), Trouble> {
+    let key = (&**site, &*chat.session);
+    let mut chats = file.open_table(CHATS)?;
+    if let Some(Change::Chat { chat: before, .. }) = row(&chats, key)?
+        && chat.at < before.until
+    {
+        return Ok(());
+    }
+    let kept = Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() });
+    chats.insert(key, &*written(&Change::Chat { site: site.clone(), chat: kept })?)?;
+    let progress = Progress::fresh(chat.at);
+    chat.deliveries.iter().try_for_each(|delivery| deliver(file, site, delivery, &progress))
+}
+
+/// Adds a delivery, unless it is there.
+fn deliver(
+    file: &WriteTransaction,
+    site: &Arc<str>,
+    delivery: &Arc<Delivery>,
+    progress: &Progress,
+) -> Result<(), Trouble> {
+    let mut deliveries = file.open_table(DELIVERIES)?;
+    let key = delivery_key(&delivery.webhook, &delivery.id);
+    let key = (&**site, &*key);
+    if deliveries.get(key)?.is_none() {
+        let (site, delivery, progress) = (site.clone(), delivery.clone(), progress.clone());
+        deliveries.insert(key, &*written(&Change::Delivery { site, delivery, progress })?)?;
+    }
+    Ok(())
+}
+
+/// Drops deliveries to a subscription, or with an empty name to all of them.
+fn drop_deliveries(
+    file: &WriteTransaction,
+    site: &str,
+    webhook: &str,
+    drops: impl Fn(&Delivery) -> bool,
+) -> Result<(), Trouble> {
+    let (from, to) = match webhook {
+        "" => (String::new(), "\u{10ffff}".to_owned()),
+        webhook => (format!("{webhook}/"), format!("{webhook}0")),
+    };
+    let mut unreadable = None;
+    let drops = |row: &[u8]| match read(row) {
+        Ok(Change::Delivery { delivery, .. }) => drops(&delivery),
+        Ok(_) => false,
+        Err(trouble) => {
+            unreadable = Some(trouble);
+            false
+        }
+    };
+    let mut drops = drops;
+    let mut deliveries = file.open_table(DELIVERIES)?;
+    let (from, to) = ((site, from.as_str()), (site, to.as_str()));
+    deliveries.retain_in::<(&str, &str), _>(from..to, |_, row| !drops(row))?;
+    unreadable.map_or(Ok(()), Err)
+}
+
+/// Leaves of an identity's sessions only whose they were, and drops what is known of its visits.
 fn forget(file: &WriteTransaction, site: &str, id: &str, at: UnixTime) -> Result<(), Trouble> {
+    file.open_table(DETAILS)?.remove((site, id))?;
+    file.open_table(CHATS)?.retain(|(of, _), row| {
+        of != site || !matches!(read(row), Ok(Change::Chat { chat, .. }) if *chat.visitor == *id)
+    })?;
+    drop_deliveries(file, site, "", |delivery| *delivery.visitor == *id)?;
     let mut sessions = file.open_table(SESSIONS)?;
     let mut evicted = Vec::new();
     for row in sessions.range::<(&str, &str)>((site, "")..=(site, LAST_DIGEST))? {

@@ -139,6 +139,13 @@ fn operation(mut call: Cmd, change: &Change, most: usize) -> Cmd {
             call.arg("end").arg(name("")).arg(String::from(*session)).arg(ms(*at))
         }
         Change::Forget { id, at, .. } => call.arg("forget").arg(name(id)).arg(ms(*at)),
+        Change::Chat { .. }
+        | Change::Details { .. }
+        | Change::Subscription { .. }
+        | Change::Confirmation { .. }
+        | Change::Delivery { .. }
+        | Change::Progress { .. }
+        | Change::Drop { .. } => call.arg("later").arg(name("")),
     };
     call
 }

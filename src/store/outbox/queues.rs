@@ -1,0 +1,287 @@
+//! The deliveries of a site, where one process keeps them all: in memory, changed by
+//! [`Change`]s that its keeper makes last.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::{Delivery, DeliveryState, Depth, Hook, Kept, Outbox, Progress, Replayed};
+use crate::clock::UnixTime;
+use crate::store::{Change, Keeper, Memory, Outage};
+
+/// Most deliveries of a subscription that wait or are dead letters; beyond, the oldest dead
+/// letter goes, and where there is none, what is new.
+const MOST: usize = 100_000;
+/// Delivered ones that are shown.
+const SHOWN: usize = 1000;
+
+/// The deliveries of a site, by subscription.
+#[derive(Default)]
+pub struct Queues(Mutex<HashMap<Arc<str>, Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    kept: HashMap<Arc<str>, Kept>,
+    /// Those never tried: their ids sort by time.
+    fresh: BTreeSet<Arc<str>>,
+    /// Those that were, by when they are tried again.
+    due: BTreeSet<(UnixTime, Arc<str>)>,
+    dead: BTreeSet<Arc<str>>,
+    /// Under way: in neither of the others.
+    taken: HashSet<Arc<str>>,
+    delivered: VecDeque<Arc<str>>,
+}
+
+impl Queue {
+    /// Files a delivery where its progress says it belongs.
+    fn file(&mut self, id: &Arc<str>, progress: &Progress) {
+        match progress.state {
+            DeliveryState::Queued if progress.attempts == 0 => {
+                self.fresh.insert(id.clone());
+            }
+            DeliveryState::Queued => {
+                self.due.insert((progress.due, id.clone()));
+            }
+            DeliveryState::Dead => {
+                self.dead.insert(id.clone());
+            }
+            DeliveryState::Delivered => self.delivered.push_back(id.clone()),
+        }
+    }
+
+    fn unfile(&mut self, id: &Arc<str>) {
+        let Some(kept) = self.kept.get(id) else { return };
+        self.taken.remove(id);
+        self.fresh.remove(id);
+        self.due.remove(&(kept.progress.due, id.clone()));
+        self.dead.remove(id);
+    }
+
+    /// Whether there is room for one more.
+    fn makes_room(&mut self) -> bool {
+        if self.kept.len() - self.delivered.len() < MOST {
+            return true;
+        }
+        let oldest = self.dead.pop_first();
+        oldest.is_some_and(|oldest| self.kept.remove(&oldest).is_some())
+    }
+
+    fn trim_delivered(&mut self) {
+        while self.delivered.len() > SHOWN {
+            let oldest = self.delivered.pop_front();
+            oldest.and_then(|oldest| self.kept.remove(&oldest));
+        }
+    }
+}
+
+impl Queues {
+    /// Adds a delivery; one that is there already stays as it is. Says whether there was room.
+    pub fn put(&self, delivery: &Arc<Delivery>, progress: &Progress) -> bool {
+        let mut queues = self.0.lock();
+        let queue = queues.entry(delivery.webhook.clone()).or_default();
+        if queue.kept.contains_key(&delivery.id) {
+            return true;
+        }
+        if !queue.makes_room() {
+            return false;
+        }
+        let (id, kind) = (delivery.id.clone(), delivery.event.kind);
+        queue.file(&id, progress);
+        let delivery = Some(delivery.clone());
+        queue.kept.insert(id.clone(), Kept { id, kind, delivery, progress: progress.clone() });
+        true
+    }
+
+    /// Notes how far a delivery has come. Once it is delivered, what it said is dropped.
+    pub fn settle(&self, webhook: &str, id: &Arc<str>, progress: &Progress) {
+        let mut queues = self.0.lock();
+        let Some(queue) = queues.get_mut(webhook) else { return };
+        let over = |kept: &Kept| kept.progress.state == DeliveryState::Delivered;
+        if queue.kept.get(id).is_none_or(over) {
+            return;
+        }
+        queue.unfile(id);
+        queue.file(id, progress);
+        if let Some(kept) = queue.kept.get_mut(id) {
+            kept.progress = progress.clone();
+            if over(kept) {
+                kept.delivery = None;
+            }
+        }
+        queue.trim_delivered();
+    }
+
+    /// Drops all that is kept for a subscription.
+    pub fn drop_all(&self, webhook: &str) {
+        self.0.lock().remove(webhook);
+    }
+
+    /// Drops what is kept about a visitor.
+    pub fn forget(&self, visitor: &str) {
+        for queue in self.0.lock().values_mut() {
+            let about = |kept: &&Kept| {
+                kept.delivery.as_ref().is_some_and(|delivery| *delivery.visitor == *visitor)
+            };
+            let ids: Vec<_> =
+                queue.kept.values().filter(about).map(|kept| kept.id.clone()).collect();
+            for id in ids {
+                queue.unfile(&id);
+                queue.kept.remove(&id);
+            }
+        }
+    }
+
+    /// Whether a delivery is still kept, with what it says.
+    pub fn holds(&self, webhook: &str, id: &str) -> bool {
+        let queues = self.0.lock();
+        let kept = queues.get(webhook).and_then(|queue| queue.kept.get(id));
+        kept.is_some_and(|kept| kept.delivery.is_some())
+    }
+
+    /// Looks at every delivery that is not delivered.
+    pub fn each(&self, mut look: impl FnMut(&Arc<Delivery>, &Progress)) {
+        for queue in self.0.lock().values() {
+            for kept in queue.kept.values() {
+                if let Some(delivery) = &kept.delivery {
+                    look(delivery, &kept.progress);
+                }
+            }
+        }
+    }
+
+    fn of<T>(&self, webhook: &str, look: impl FnOnce(&mut Queue) -> T) -> Option<T> {
+        self.0.lock().get_mut(webhook).map(look)
+    }
+}
+
+/// The outbox of a store that one process has to itself.
+pub struct Local {
+    memory: Arc<Memory>,
+    keeper: Arc<dyn Keeper>,
+}
+
+impl Local {
+    /// Over this memory, whose changes this keeper makes last.
+    pub fn new(memory: Arc<Memory>, keeper: Arc<dyn Keeper>) -> Self {
+        Self { memory, keeper }
+    }
+
+    fn queue<T>(&self, hook: &Hook, look: impl FnOnce(&mut Queue) -> T) -> Option<T> {
+        self.memory.site(&hook.site)?.queues.of(&hook.name, look)
+    }
+
+    fn progress(hook: &Hook, id: &Arc<str>, progress: Progress) -> Change {
+        let (site, webhook, id) = (hook.site.clone(), hook.name.clone(), id.clone());
+        Change::Progress { site, webhook, id, progress }
+    }
+}
+
+#[async_trait]
+impl Outbox for Local {
+    async fn owns(&self, _hook: &Hook) -> Result<bool, Outage> {
+        Ok(true)
+    }
+
+    async fn take(
+        &self,
+        hook: &Hook,
+        now: UnixTime,
+        most: usize,
+    ) -> Result<Vec<(Arc<Delivery>, Progress)>, Outage> {
+        let taken = self.queue(hook, |queue| {
+            let mut taken = Vec::new();
+            while taken.len() < most {
+                let late = || queue.due.first().filter(|(due, _)| *due <= now).cloned();
+                let id = match queue.fresh.pop_first() {
+                    Some(id) => id,
+                    None => match late() {
+                        Some(first) => {
+                            queue.due.remove(&first);
+                            first.1
+                        }
+                        None => break,
+                    },
+                };
+                let Some(kept) = queue.kept.get(&id) else { continue };
+                let Some(delivery) = &kept.delivery else { continue };
+                taken.push((delivery.clone(), kept.progress.clone()));
+                queue.taken.insert(id);
+            }
+            taken
+        });
+        Ok(taken.unwrap_or_default())
+    }
+
+    fn next_due(&self, hook: &Hook) -> Option<UnixTime> {
+        self.queue(hook, |queue| match queue.fresh.is_empty() {
+            true => queue.due.first().map(|(due, _)| *due),
+            false => Some(UnixTime::default()),
+        })?
+    }
+
+    async fn settle(&self, hook: &Hook, id: &Arc<str>, progress: Progress) -> Result<(), Outage> {
+        let change = Self::progress(hook, id, progress);
+        self.memory.apply(&change);
+        self.keeper.note(change);
+        Ok(())
+    }
+
+    async fn give_back(&self, hook: &Hook, id: &Arc<str>) {
+        self.queue(hook, |queue| {
+            if queue.taken.remove(id)
+                && let Some(progress) = queue.kept.get(id).map(|kept| kept.progress.clone())
+            {
+                queue.file(id, &progress);
+            }
+        });
+    }
+
+    async fn list(
+        &self,
+        hook: &Hook,
+        state: Option<DeliveryState>,
+        most: usize,
+    ) -> Result<Vec<Kept>, Outage> {
+        let listed = self.queue(hook, |queue| {
+            let wanted = |kept: &&Kept| state.is_none_or(|state| kept.progress.state == state);
+            let mut listed: Vec<Kept> = queue.kept.values().filter(wanted).cloned().collect();
+            listed.sort_by(|one, other| other.id.cmp(&one.id));
+            listed.truncate(most);
+            listed
+        });
+        Ok(listed.unwrap_or_default())
+    }
+
+    async fn replay(&self, hook: &Hook, id: &str, now: UnixTime) -> Result<Replayed, Outage> {
+        let found = self.queue(hook, |queue| {
+            queue.kept.get(id).map(|kept| (kept.id.clone(), kept.progress.state))
+        });
+        match found.flatten() {
+            None => Ok(Replayed::Unknown),
+            Some((id, DeliveryState::Dead)) => {
+                let change = Self::progress(hook, &id, Progress::fresh(now));
+                self.keeper.write(change).await?;
+                Ok(Replayed::Queued)
+            }
+            Some(_) => Ok(Replayed::NotDead),
+        }
+    }
+
+    async fn depth(&self, hook: &Hook) -> Result<Depth, Outage> {
+        let depth = self.queue(hook, |queue| {
+            let queued =
+                queue.kept.values().filter(|kept| kept.progress.state == DeliveryState::Queued);
+            let oldest = queued.filter_map(|kept| Some(kept.delivery.as_ref()?.event.at)).min();
+            let queued = queue.fresh.len() + queue.due.len() + queue.taken.len();
+            Depth { queued, dead: queue.dead.len(), oldest }
+        });
+        Ok(depth.unwrap_or_default())
+    }
+
+    async fn drop_all(&self, hook: &Hook) -> Result<(), Outage> {
+        let (site, webhook) = (hook.site.clone(), hook.name.clone());
+        self.keeper.write(Change::Drop { site, webhook }).await
+    }
+}

@@ -1,0 +1,148 @@
+//! A chat that may begin: noted with the request, begun with the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::Webhooks;
+use crate::clock::UnixTime;
+use crate::identity::Visitor;
+use crate::plan::{Include, Site, Starts, Webhook};
+use crate::store::outbox::{Delivery, Event, EventKind};
+use crate::store::{Change, Chat, Digest, Store};
+
+/// A chat that begins once the backend has answered as it should.
+pub struct Beginning {
+    site: Arc<str>,
+    /// Empty: a WebSocket was asked for, and 101 begins it.
+    statuses: Vec<u16>,
+    webhooks: Vec<Arc<Webhook>>,
+    /// The verified id; none: a guest, who is called after the session.
+    id: Option<Arc<str>>,
+    verified: bool,
+    email: Option<String>,
+    name: Option<String>,
+    claimed: Option<String>,
+    request_id: Arc<str>,
+    account_id: Arc<str>,
+    agent_id: Arc<str>,
+    ttl: Duration,
+    /// How long one session's chats are one; none: a session is one per visitor.
+    session_ttl: Option<Duration>,
+}
+
+/// What of a request says whether it may begin a chat.
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path, without the query.
+    pub path: &'a str,
+    /// It asks for a WebSocket.
+    pub upgrade: bool,
+    /// Its id.
+    pub request_id: &'a str,
+}
+
+impl Beginning {
+    /// What begins if the backend answers so; none, if this request begins no chat, or nobody
+    /// is to hear of one.
+    pub fn of(
+        webhooks: &Webhooks,
+        site: &Site,
+        visitor: &Visitor,
+        asked: &Asked<'_>,
+    ) -> Option<Self> {
+        let website = &site.website;
+        let identity = visitor.identity();
+        let statuses = match &website.starts {
+            Starts::WebSocket if asked.upgrade && identity.is_some() => Vec::new(),
+            Starts::Answer { method, path, statuses }
+                if method == asked.method && path.matches(trimmed(asked.path)) =>
+            {
+                statuses.clone()
+            }
+            _ => return None,
+        };
+        let subscriptions = webhooks.subscriptions(site);
+        if subscriptions.is_empty() && !website.heeds_chats() {
+            return None;
+        }
+        let id = identity.and_then(|identity| identity.id.as_deref()).map(Arc::from);
+        Some(Self {
+            site: site.name.clone(),
+            statuses,
+            webhooks: subscriptions,
+            id,
+            verified: identity.is_some(),
+            email: identity.and_then(|identity| identity.email.clone()),
+            name: identity.and_then(|identity| identity.name.clone()),
+            claimed: visitor.claimed.clone(),
+            request_id: asked.request_id.into(),
+            account_id: website.account_id.clone(),
+            agent_id: website.agent_id.clone(),
+            ttl: website.ttl,
+            session_ttl: site.remembers.session.as_ref().map(|session| session.ttl),
+        })
+    }
+
+    /// Whether an answer of this status begins it.
+    pub fn is_begun_by(&self, status: u16) -> bool {
+        if self.statuses.is_empty() { status == 101 } else { self.statuses.contains(&status) }
+    }
+
+    /// Begins it, in the session that the request showed or the answer brought, if there is
+    /// one; nothing, if one of the same session has begun already. Answers the change that was
+    /// noted, for whoever has to ask about the visitor.
+    pub fn begin(self, session: Option<Digest>, store: &Store, now: UnixTime) -> Arc<Chat> {
+        let session = session.filter(|_| self.session_ttl.is_some());
+        let visitor = match (&self.id, &session) {
+            (Some(id), _) => id.clone(),
+            (None, Some(session)) => store.memory().guest(session),
+            (None, None) => format!("g_{}", uuid::Uuid::now_v7().simple()).into(),
+        };
+        let (key, lasts) = match (session, self.session_ttl) {
+            (Some(session), Some(ttl)) => (String::from(session).into(), ttl),
+            // No digest holds a colon.
+            _ => (format!("visitor:{visitor}").into(), self.ttl),
+        };
+        let deliveries = self.webhooks.iter().map(|webhook| self.delivery(webhook, &visitor, now));
+        let chat = Arc::new(Chat {
+            session: key,
+            visitor: visitor.clone(),
+            account_id: self.account_id.clone(),
+            agent_id: self.agent_id.clone(),
+            at: now,
+            until: now.after(lasts),
+            known_until: now.after(self.ttl),
+            deliveries: deliveries.collect(),
+        });
+        store.note(Change::Chat { site: self.site.clone(), chat: chat.clone() });
+        chat
+    }
+
+    fn delivery(&self, webhook: &Webhook, visitor: &Arc<str>, now: UnixTime) -> Arc<Delivery> {
+        let Include { visitor: includes, claimed } = webhook.include;
+        let event = Event {
+            kind: EventKind::ChatStarted,
+            at: now,
+            request_id: self.request_id.clone(),
+            account_id: self.account_id.clone(),
+            agent_id: self.agent_id.clone(),
+            verified: self.verified,
+            email: self.email.clone().filter(|_| includes),
+            name: self.name.clone().filter(|_| includes),
+            claimed: self.claimed.clone().filter(|_| claimed),
+        };
+        let id = uuid::Uuid::now_v7().simple().to_string().into();
+        Arc::new(Delivery { id, webhook: webhook.name.clone(), visitor: visitor.clone(), event })
+    }
+}
+
+/// A path as most backends route it.
+fn trimmed(path: &str) -> &str {
+    match path.strip_suffix('/') {
+        Some(shorter) if !shorter.is_empty() => shorter,
+        _ => path,
+    }
+}
