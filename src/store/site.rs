@@ -223,7 +223,7 @@ impl SiteMemory {
                 self.queues.forget(id);
             }
             Change::Chat { chat, .. } => {
-                if self.visits.begin(chat) {
+                if !self.has_forgotten(&chat.visitor, chat.at) && self.visits.begin(chat) {
                     self.queue(&chat.deliveries, chat.at);
                 }
             }
@@ -244,6 +244,12 @@ impl SiteMemory {
             Change::Drop { webhook, .. } => self.queues.drop_all(webhook),
         }
         Vec::new()
+    }
+
+    /// Whether somebody was to be forgotten since then.
+    fn has_forgotten(&self, id: &str, since: UnixTime) -> bool {
+        let forgotten = self.marks.read(id, |marks| marks.forgotten).flatten();
+        forgotten.is_some_and(|at| since <= at)
     }
 
     fn queue(&self, deliveries: &[Arc<Delivery>], at: UnixTime) {
@@ -267,8 +273,7 @@ impl SiteMemory {
         &self.subscriptions
     }
 
-    /// The holds of credentials that a logout at that moment cannot tell from fresh ones.
-    /// What refuses these credentials after a logout.
+    /// What refuses, after a logout, credentials that cannot be told from fresh ones.
     pub(super) fn holds(&self, site: &Arc<str>, seen: &[Digest], at: UnixTime) -> Vec<Change> {
         let hold = Duration::from_millis(self.logout_hold.load(Ordering::Relaxed));
         if hold.is_zero() {
@@ -347,7 +352,9 @@ impl SiteMemory {
         });
         self.visits.each_chat(|chat| tell(Change::Chat { site: site(), chat: chat.clone() }));
         self.visits.each_visitor(|visitor, visit| {
-            tell(Change::Details { site: site(), posted: Arc::new(visit.as_posted(visitor)) });
+            if !visit.fields.is_empty() {
+                tell(Change::Details { site: site(), posted: Arc::new(visit.as_posted(visitor)) });
+            }
         });
         self.subscriptions.each_change(&site(), tell);
         self.queues.each(|delivery, progress| {
@@ -359,8 +366,7 @@ impl SiteMemory {
 
 impl Wishes for SiteMemory {
     fn has_forgotten(&self, binding: &Binding) -> bool {
-        let forgotten = self.marks.read(&**binding.id(), |marks| marks.forgotten).flatten();
-        forgotten.is_some_and(|at| binding.bound <= at)
+        SiteMemory::has_forgotten(self, binding.id(), binding.bound)
     }
 
     fn keeps_out(&self, binding: &Binding) -> bool {

@@ -7,6 +7,7 @@ mod file;
 mod jobs;
 mod rows;
 mod trouble;
+mod visits;
 mod writer;
 
 use std::path::Path;

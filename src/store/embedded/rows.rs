@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
-use super::super::change::{Ban, Binding, Change};
+use super::super::change::{Ban, Change};
 use super::super::memory::Memory;
-use super::super::outbox::{Delivery, DeliveryState, Progress};
+use super::super::outbox::DeliveryState;
 use super::super::site::{FORGOTTEN_KEPT, LOGOUTS_KEPT};
-use super::super::visits::{Chat, Posted};
+use super::super::visits::Posted;
 use super::trouble::Trouble;
+use super::visits::{self, CHATS, DELIVERIES, DETAILS};
 use crate::clock::UnixTime;
 
-type Table = TableDefinition<'static, (&'static str, &'static str), &'static [u8]>;
+pub(super) type Table = TableDefinition<'static, (&'static str, &'static str), &'static [u8]>;
 
 const BANS: Table = TableDefinition::new("bans");
 const LOGOUTS: Table = TableDefinition::new("logouts");
@@ -24,12 +25,8 @@ const HOLDS: Table = TableDefinition::new("holds");
 const USES: Table = TableDefinition::new("uses");
 const SESSIONS: Table = TableDefinition::new("sessions");
 const FORGOTTEN: Table = TableDefinition::new("forgotten");
-const CHATS: Table = TableDefinition::new("chats");
-const DETAILS: Table = TableDefinition::new("details");
 const SUBSCRIPTIONS: Table = TableDefinition::new("subscriptions");
 const CONFIRMATIONS: Table = TableDefinition::new("confirmations");
-/// Under `subscription/id`.
-const DELIVERIES: Table = TableDefinition::new("deliveries");
 /// Sessions come after what is forgotten, and details after chats: they must be known before.
 const ALL: [Table; 11] = [
     BANS,
@@ -67,22 +64,24 @@ pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
             forget(file, site, id, *at)?;
             (FORGOTTEN, id.to_string())
         }
-        Change::Bind { binding, .. } if is_forgotten(file, change.site(), binding)? => {
+        Change::Bind { binding, .. }
+            if binding.stands()
+                && is_forgotten(file, change.site(), binding.id(), binding.bound)? =>
+        {
             return Ok(());
         }
-        Change::Chat { site, chat } => {
-            return begin(file, site, chat);
+        Change::Chat { chat, .. } if is_forgotten(file, change.site(), &chat.visitor, chat.at)? => {
+            return Ok(());
         }
+        Change::Chat { site, chat } => return visits::begin(file, site, chat),
         Change::Details { site, posted } => {
-            for delivery in &posted.deliveries {
-                deliver(file, site, delivery, &Progress::fresh(posted.at))?;
-            }
+            visits::deliver_all(file, site, &posted.deliveries, posted.at)?;
             (DETAILS, posted.visitor.to_string())
         }
         Change::Delivery { site, delivery, progress } => {
-            return deliver(file, site, delivery, progress);
+            return visits::deliver(file, site, delivery, progress);
         }
-        Change::Drop { site, webhook } => return drop_deliveries(file, site, webhook, |_| true),
+        Change::Drop { site, webhook } => return visits::drop_deliveries(file, site, webhook),
         Change::Subscription { site, webhook, entry: None } => {
             for table in [SUBSCRIPTIONS, CONFIRMATIONS] {
                 file.open_table(table)?.remove((&**site, &**webhook))?;
@@ -92,10 +91,9 @@ pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
         Change::Progress { site, webhook, id, progress }
             if progress.state == DeliveryState::Delivered =>
         {
-            file.open_table(DELIVERIES)?.remove((&**site, &*delivery_key(webhook, id)))?;
-            return Ok(());
+            return visits::delivered(file, site, webhook, id);
         }
-        Change::Progress { webhook, id, .. } => (DELIVERIES, delivery_key(webhook, id)),
+        Change::Progress { webhook, id, .. } => (DELIVERIES, visits::delivery_key(webhook, id)),
         Change::Subscription { webhook, .. } => (SUBSCRIPTIONS, webhook.to_string()),
         Change::Confirmation { webhook, .. } => (CONFIRMATIONS, webhook.to_string()),
         Change::Ban { id, .. } | Change::Unban { id, .. } => (BANS, id.to_string()),
@@ -243,76 +241,9 @@ fn lasts(change: &Change, memory: &Memory, now: UnixTime) -> bool {
     }
 }
 
-fn delivery_key(webhook: &str, id: &str) -> String {
-    format!("{webhook}/{id}")
-}
-
-/// A chat begins, unless one of its session has begun that still counts.
-fn begin(file: &WriteTransaction, site: &Arc<str>, chat: &Chat) -> Result<(), Trouble> {
-    let key = (&**site, &*chat.session);
-    let mut chats = file.open_table(CHATS)?;
-    if let Some(Change::Chat { chat: before, .. }) = row(&chats, key)?
-        && chat.at < before.until
-    {
-        return Ok(());
-    }
-    let kept = Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() });
-    chats.insert(key, &*written(&Change::Chat { site: site.clone(), chat: kept })?)?;
-    let progress = Progress::fresh(chat.at);
-    chat.deliveries.iter().try_for_each(|delivery| deliver(file, site, delivery, &progress))
-}
-
-/// Adds a delivery, unless it is there.
-fn deliver(
-    file: &WriteTransaction,
-    site: &Arc<str>,
-    delivery: &Arc<Delivery>,
-    progress: &Progress,
-) -> Result<(), Trouble> {
-    let mut deliveries = file.open_table(DELIVERIES)?;
-    let key = delivery_key(&delivery.webhook, &delivery.id);
-    let key = (&**site, &*key);
-    if deliveries.get(key)?.is_none() {
-        let (site, delivery, progress) = (site.clone(), delivery.clone(), progress.clone());
-        deliveries.insert(key, &*written(&Change::Delivery { site, delivery, progress })?)?;
-    }
-    Ok(())
-}
-
-/// Drops deliveries to a subscription, or with an empty name to all of them.
-fn drop_deliveries(
-    file: &WriteTransaction,
-    site: &str,
-    webhook: &str,
-    drops: impl Fn(&Delivery) -> bool,
-) -> Result<(), Trouble> {
-    let (from, to) = match webhook {
-        "" => (String::new(), "\u{10ffff}".to_owned()),
-        webhook => (format!("{webhook}/"), format!("{webhook}0")),
-    };
-    let mut unreadable = None;
-    let drops = |row: &[u8]| match read(row) {
-        Ok(Change::Delivery { delivery, .. }) => drops(&delivery),
-        Ok(_) => false,
-        Err(trouble) => {
-            unreadable = Some(trouble);
-            false
-        }
-    };
-    let mut drops = drops;
-    let mut deliveries = file.open_table(DELIVERIES)?;
-    let (from, to) = ((site, from.as_str()), (site, to.as_str()));
-    deliveries.retain_in::<(&str, &str), _>(from..to, |_, row| !drops(row))?;
-    unreadable.map_or(Ok(()), Err)
-}
-
 /// Leaves of an identity's sessions only whose they were, and drops what is known of its visits.
 fn forget(file: &WriteTransaction, site: &str, id: &str, at: UnixTime) -> Result<(), Trouble> {
-    file.open_table(DETAILS)?.remove((site, id))?;
-    file.open_table(CHATS)?.retain(|(of, _), row| {
-        of != site || !matches!(read(row), Ok(Change::Chat { chat, .. }) if *chat.visitor == *id)
-    })?;
-    drop_deliveries(file, site, "", |delivery| *delivery.visitor == *id)?;
+    visits::forget(file, site, id)?;
     let mut sessions = file.open_table(SESSIONS)?;
     let mut evicted = Vec::new();
     for row in sessions.range::<(&str, &str)>((site, "")..=(site, LAST_DIGEST))? {
@@ -328,14 +259,18 @@ fn forget(file: &WriteTransaction, site: &str, id: &str, at: UnixTime) -> Result
     Ok(())
 }
 
-fn is_forgotten(file: &WriteTransaction, site: &str, binding: &Binding) -> Result<bool, Trouble> {
-    let forgotten = row(&file.open_table(FORGOTTEN)?, (site, binding.id()))?;
-    Ok(
-        matches!(forgotten, Some(Change::Forget { at, .. }) if binding.stands() && binding.bound <= at),
-    )
+/// Whether somebody was to be forgotten since then.
+fn is_forgotten(
+    file: &WriteTransaction,
+    site: &str,
+    id: &str,
+    since: UnixTime,
+) -> Result<bool, Trouble> {
+    let forgotten = row(&file.open_table(FORGOTTEN)?, (site, id))?;
+    Ok(matches!(forgotten, Some(Change::Forget { at, .. }) if since <= at))
 }
 
-fn row(
+pub(super) fn row(
     table: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
     key: (&str, &str),
 ) -> Result<Option<Change>, Trouble> {
@@ -345,10 +280,10 @@ fn row(
 /// Later than any digest, which is hexadecimal.
 const LAST_DIGEST: &str = "g";
 
-fn read(row: &[u8]) -> Result<Change, Trouble> {
+pub(super) fn read(row: &[u8]) -> Result<Change, Trouble> {
     serde_json::from_slice(row).map_err(|error| Trouble::damaged(format!("a row of it: {error}")))
 }
 
-fn written(change: &Change) -> Result<Vec<u8>, Trouble> {
+pub(super) fn written(change: &Change) -> Result<Vec<u8>, Trouble> {
     serde_json::to_vec(change).map_err(|error| Trouble::Unreachable(error.to_string()))
 }

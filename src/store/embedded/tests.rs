@@ -13,7 +13,8 @@ use crate::dialect::founding::jwt;
 use crate::gate::Mode;
 use crate::identity::{Identity, Proven};
 use crate::plan::Plan;
-use crate::store::{Ban, Binding, Digest, Purpose};
+use crate::store::outbox::{Delivery, DeliveryState, Event, EventKind, Hook, Progress, Replayed};
+use crate::store::{Ban, Binding, Chat, Confirmation, Digest, Posted, Purpose};
 use crate::telemetry::{Metrics, fixture};
 
 fn at(secs: u64) -> UnixTime {
@@ -77,7 +78,69 @@ fn changes(store: &Store) -> Vec<Change> {
         Change::End { site: site(), session: digest("two"), at: at(22) },
         bind(digest("three"), "dora", 20),
         Change::Forget { site: site(), id: "dora".into(), at: at(30) },
+        Change::Chat { site: site(), chat: chat("s1", "ada", 40, &["d1", "d2", "d3"]) },
+        Change::Chat { site: site(), chat: chat("s1", "ada", 41, &["d4"]) },
+        Change::Chat { site: site(), chat: chat("s2", "dora", 29, &["d5"]) },
+        Change::Chat { site: site(), chat: chat("s3", "erin", 50, &["d6"]) },
+        Change::Details { site: site(), posted: posted("ada", &[("Name", "Ada"), ("Age", "25")]) },
+        Change::Details { site: site(), posted: posted("ada", &[("Age", "26"), ("Plan", "pro")]) },
+        Change::Details { site: site(), posted: posted("erin", &[("Age", "70")]) },
+        progress("d1", DeliveryState::Delivered),
+        progress("d2", DeliveryState::Dead),
+        Change::Forget { site: site(), id: "erin".into(), at: at(60) },
+        Change::Subscription {
+            site: site(),
+            webhook: "made".into(),
+            entry: Some("{\"url\":\"https://crm.example/\"}".into()),
+        },
+        Change::Subscription { site: site(), webhook: "gone".into(), entry: Some("{}".into()) },
+        Change::Subscription { site: site(), webhook: "gone".into(), entry: None },
+        Change::Confirmation {
+            site: site(),
+            webhook: "crm".into(),
+            confirmation: Confirmation { print: 7, wanted: true, at: at(70) },
+        },
     ]
+}
+
+fn chat(session: &str, visitor: &str, begun: u64, deliveries: &[&str]) -> Arc<Chat> {
+    let event = Event {
+        kind: EventKind::ChatStarted,
+        at: at(begun),
+        request_id: "r".into(),
+        account_id: "acme".into(),
+        agent_id: "".into(),
+        verified: true,
+        email: Some("ada@acme.example".into()),
+        name: None,
+        claimed: None,
+    };
+    let delivery = |id: &&str| {
+        let (webhook, visitor) = ("crm".into(), visitor.into());
+        Arc::new(Delivery { id: (*id).into(), webhook, visitor, event: event.clone() })
+    };
+    Arc::new(Chat {
+        session: session.into(),
+        visitor: visitor.into(),
+        account_id: "acme".into(),
+        agent_id: "".into(),
+        at: at(begun),
+        until: at(5_000_000_000),
+        known_until: at(5_000_000_000),
+        deliveries: deliveries.iter().map(delivery).collect(),
+    })
+}
+
+fn posted(visitor: &str, fields: &[(&str, &str)]) -> Arc<Posted> {
+    let fields = fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let (visitor, deliveries) = (visitor.into(), Vec::new());
+    Arc::new(Posted { visitor, fields, at: at(55), until: at(5_000_000_000), deliveries })
+}
+
+fn progress(id: &str, state: DeliveryState) -> Change {
+    let progress =
+        Progress { state, attempts: 3, last_status: Some(500), ..Progress::fresh(at(45)) };
+    Change::Progress { site: "acme".into(), webhook: "crm".into(), id: id.into(), progress }
 }
 
 #[tokio::test]
@@ -97,11 +160,57 @@ async fn what_was_written_is_there_after_a_restart_and_so_is_what_was_noted() {
         drop(store);
         let store = opened(folder.path());
         assert_eq!(remembered(&store), before);
-        assert_eq!(before.len(), 9, "{before:?}");
+        assert_eq!(before.len(), 16, "{before:#?}");
         assert_eq!(store.memory().digest(Purpose::Session, "one"), digest, "one key for ever");
         let mark = store.memory().site("acme").unwrap().mark("bob", at(20));
         assert!(mark.banned);
     }
+}
+
+#[tokio::test]
+async fn deliveries_go_on_after_a_restart_where_they_stood() {
+    let folder = tempfile::tempdir().unwrap();
+    let hook = Hook { site: "acme".into(), name: "crm".into() };
+    let store = opened(folder.path());
+    for change in changes(&store) {
+        store.note(change);
+    }
+    let late = Progress { attempts: 1, due: at(500), ..Progress::fresh(at(100)) };
+    let begun = chat("s9", "zoe", 90, &["e1", "e2"]);
+    store.note(Change::Chat { site: "acme".into(), chat: begun });
+    store.outbox().settle(&hook, &"e1".into(), late).await.unwrap();
+    store.close();
+    drop(store);
+    let store = opened(folder.path());
+    let outbox = store.outbox();
+    let depth = outbox.depth(&hook).await.unwrap();
+    assert_eq!((depth.queued, depth.dead, depth.oldest), (3, 1, Some(at(40))));
+    let ids = async |now: u64| {
+        let taken = outbox.take(&hook, at(now), 10).await.unwrap();
+        taken.iter().map(|(delivery, _)| delivery.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(400).await, ["d3", "e2"], "first attempts in order");
+    assert_eq!(outbox.next_due(&hook), Some(at(500)));
+    assert_eq!(ids(500).await, ["e1"], "each only once");
+    outbox.give_back(&hook, &"d3".into()).await;
+    assert_eq!(ids(500).await, ["d3"]);
+    let replays = [("d2", Replayed::Queued), ("d2", Replayed::NotDead), ("d9", Replayed::Unknown)];
+    for (id, expected) in replays {
+        assert_eq!(outbox.replay(&hook, id, at(600)).await, Ok(expected), "{id}");
+    }
+    assert_eq!(ids(600).await, ["d2"]);
+    let delivered = Progress { state: DeliveryState::Delivered, ..Progress::fresh(at(600)) };
+    for id in ["d2", "d3", "e1", "e2"] {
+        outbox.settle(&hook, &id.into(), delivered.clone()).await.unwrap();
+    }
+    let listed = outbox.list(&hook, Some(DeliveryState::Delivered), 10).await.unwrap();
+    assert!(listed.len() == 4 && listed.iter().all(|kept| kept.delivery.is_none()), "{listed:?}");
+    store.close();
+    drop(store);
+    let store = opened(folder.path());
+    assert_eq!(store.outbox().depth(&hook).await.unwrap().queued, 0);
+    store.outbox().drop_all(&hook).await.unwrap();
+    assert_eq!(store.outbox().list(&hook, None, 10).await, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -239,13 +348,14 @@ async fn what_has_come_to_its_end_is_swept_out_of_the_file() {
         rows::each(&database.begin_read().unwrap(), |change| left.push(change)).unwrap();
         left.len()
     };
-    assert_eq!(swept(50), 9);
-    // Hold and use are over, then the sessions, what was forgotten, and in the end all but
-    // the ban of Bob.
-    assert_eq!(swept(110), 7);
-    assert_eq!(swept(130), 4);
-    assert_eq!(swept(30 + 7 * 24 * 60 * 60), 3);
-    assert_eq!(swept(13 + 400 * 24 * 60 * 60), 1);
+    assert_eq!(swept(50), 16);
+    // Hold and use are over, then the sessions, who was forgotten first, and all but the ban
+    // of Bob and the six of a chat; in the end this and its details, but no delivery.
+    assert_eq!(swept(110), 14);
+    assert_eq!(swept(130), 11);
+    assert_eq!(swept(30 + 7 * 24 * 60 * 60), 10);
+    assert_eq!(swept(13 + 400 * 24 * 60 * 60), 7);
+    assert_eq!(swept(5_000_000_000), 4);
 }
 
 #[tokio::test]
