@@ -3,31 +3,49 @@
 //!
 //! Whatever happens becomes a [`Delivery`](crate::store::outbox::Delivery) for each
 //! subscription, in one change with what brought it about; no request waits for more than
-//! that. Delivering is somebody else's time.
+//! that. Delivering is somebody else's time: [`Webhooks::keep`].
 
 mod chat;
+mod details;
+mod enrich;
+mod probe;
+mod status;
+mod subscribe;
 mod subscriptions;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use chat::{Asked, Beginning};
+pub use enrich::Question;
+pub use probe::{Finding, Report};
+pub use status::{State, Status};
+pub use subscribe::{SubscribeError, Unsubscribed};
 
 use self::subscriptions::Subscribed;
+use crate::drain::{Drain, Phase};
 use crate::plan::{Plan, Site, Webhook};
 use crate::store::Store;
+use crate::telemetry::Metrics;
 
 /// The events of all sites, and who hears of them.
 pub struct Webhooks {
     store: Arc<Store>,
     subscribed: Subscribed,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 impl Webhooks {
     /// For the sites of this Plan, until another is adopted.
     pub fn new(store: Arc<Store>, plan: &Plan) -> Arc<Self> {
-        let webhooks = Self { store, subscribed: Subscribed::default() };
+        let webhooks = Self { store, subscribed: Subscribed::default(), metrics: OnceLock::new() };
         webhooks.adopt(plan);
         Arc::new(webhooks)
+    }
+
+    /// Has deliveries counted.
+    pub fn count_in(&self, metrics: &Arc<Metrics>) {
+        // The first metrics stay; nobody has others.
+        let _ = self.metrics.set(metrics.clone());
     }
 
     /// Takes over the subscriptions of a Plan that has come into force.
@@ -39,5 +57,12 @@ impl Webhooks {
     /// API. Of two with one name the configuration's counts.
     pub fn subscriptions(&self, site: &Site) -> Vec<Arc<Webhook>> {
         self.subscribed.of(site)
+    }
+
+    /// Delivers until a shutdown closes the listeners; attempts that are under way then may
+    /// take a few seconds more. What is adopted meanwhile counts at once. Needs a Tokio
+    /// runtime.
+    pub async fn keep(self: Arc<Self>, drain: Arc<Drain>) {
+        drain.reached(Phase::Closing).await;
     }
 }
