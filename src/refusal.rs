@@ -122,11 +122,7 @@ pub fn reply(
         429 => set(&mut reply, header::RETRY_AFTER, "10"),
         _ => {}
     }
-    set(&mut reply, header::VARY, "Origin");
-    if let Some(origin) = origin.filter(|origin| may_read(origin, allowed)) {
-        share(&mut reply, origin);
-        reply.headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED));
-    }
+    share_if_it_may(&mut reply, origin, allowed);
     reply
 }
 
@@ -151,13 +147,18 @@ pub fn own(
     };
     let status = if told.is_some() { 200 } else { 204 };
     let mut reply = Reply { status, headers, body };
-    set(&mut reply, header::VARY, "Origin");
-    if let Some(origin) = origin.filter(|origin| may_read(origin, allowed)) {
-        share(&mut reply, origin);
-        reply.headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED));
-    }
+    share_if_it_may(&mut reply, origin, allowed);
     identify(&mut reply, request_id);
     reply
+}
+
+/// Lets the page read the answer, if its origin may.
+fn share_if_it_may(reply: &mut Reply, origin: Option<&str>, allowed: &[Origin]) {
+    set(reply, header::VARY, "Origin");
+    if let Some(origin) = origin.filter(|origin| may_read(origin, allowed)) {
+        share(reply, origin);
+        reply.headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED));
+    }
 }
 
 /// A status and nothing more, for what is no request yet.

@@ -156,11 +156,6 @@ impl SiteMemory {
         self.sessions.of(id)
     }
 
-    /// How many sessions an identity may have.
-    pub fn most_sessions_of_one(&self) -> usize {
-        self.sessions.limits().of_one
-    }
-
     /// How many bans (also lapsed ones not yet purged) and sessions are remembered.
     pub fn len(&self) -> (usize, usize) {
         (self.marks.len(), self.sessions.len())
