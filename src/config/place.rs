@@ -56,6 +56,15 @@ impl Place {
         self.0.starts_with(&other.0)
     }
 
+    /// As a JSON pointer (RFC 6901): `/headers/X-Key`.
+    pub fn pointer(&self) -> String {
+        let step = |step: &Step| match step {
+            Step::Key(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            Step::Index(index) => format!("/{index}"),
+        };
+        self.0.iter().map(step).collect()
+    }
+
     /// The name of the last member on the way, for messages.
     pub fn last_key(&self) -> Option<&str> {
         self.0.iter().rev().find_map(|step| match step {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::dialect::{Compiled, Dialects};
 use super::settings::body_limit;
 use super::signing::{Signing, configured};
-use super::{Compiler, accepts, access, key, memory, pattern, route, unsigned, upstream};
+use super::{Compiler, accepts, access, key, memory, pattern, route, unsigned, upstream, website};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{
@@ -15,12 +15,14 @@ use crate::gate::Fields;
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
-use crate::plan::{Address, KeySets, NO_SITE, Settings, Site, StoreSettings, Website};
+use crate::plan::{Address, KeySets, NO_SITE, Settings, Site, StoreSettings, TrustedProxies};
 
 /// What a site cannot know of itself.
 pub struct Surroundings<'p> {
     /// Where this process listens.
     pub listeners: &'p [Address],
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: &'p TrustedProxies,
     /// Where its memory is kept, if that is sound.
     pub store: Option<&'p StoreSettings>,
 }
@@ -85,6 +87,7 @@ pub fn site(
         .map(|list| key::keys(compiler, name, list, &compiled, &place_of_keys))
         .unwrap_or_default();
     let has_keys = written.is_some_and(|list| !list.is_empty());
+    let judges = judges(mode, &routes);
     check_keys(compiler, name, has_keys, mode, &routes, &place);
     let mut accepts = match &raw.accepts {
         Some(list) => {
@@ -106,6 +109,14 @@ pub fn site(
         store: surroundings.store,
     };
     let remembers = memory::remembrance(compiler, raw, &ours, &place);
+    let surroundings = website::Surroundings {
+        site: name,
+        judges,
+        listeners: surroundings.listeners,
+        trusted_proxies: surroundings.trusted_proxies,
+        store: surroundings.store,
+    };
+    let website = website::website(compiler, raw, &surroundings, &place);
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),
@@ -120,7 +131,7 @@ pub fn site(
         routes,
         upstream: upstream?,
         remembers,
-        website: Website::none(name),
+        website,
     })
 }
 
@@ -140,6 +151,12 @@ fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
     }
 }
 
+/// Whether anybody is looked at, on any route.
+fn judges(mode: Mode, routes: &Routes) -> bool {
+    let judging = |mode: Mode| mode != Mode::Off;
+    judging(mode) || routes.0.iter().any(|route| judging(route.settings.mode))
+}
+
 /// A site that judges needs keys; one that has keys should judge.
 fn check_keys(
     compiler: &mut Compiler<'_, '_>,
@@ -149,9 +166,7 @@ fn check_keys(
     routes: &Routes,
     place: &Place,
 ) {
-    let judging = |mode: Mode| mode != Mode::Off;
-    let judges = judging(mode) || routes.0.iter().any(|route| judging(route.settings.mode));
-    if judges && !has_keys && !compiler.report.lost_something_in(&place.key("keys")) {
+    if judges(mode, routes) && !has_keys && !compiler.report.lost_something_in(&place.key("keys")) {
         compiler
             .report
             .key(place, "there is no key: nobody could ever be verified")
