@@ -38,6 +38,7 @@ use crate::reload::Current;
 use crate::store::Store;
 use crate::telemetry::UpstreamError;
 use crate::upstream::{Endpoint, Upstreams};
+use crate::webhook::Webhooks;
 
 /// A name could not be resolved: our own kind of connect error.
 const UNRESOLVED: ErrorType = ErrorType::new("Unresolved");
@@ -59,6 +60,7 @@ struct Shared {
     upstreams: Upstreams,
     drain: Arc<Drain>,
     store: Arc<Store>,
+    webhooks: Arc<Webhooks>,
     live: Arc<Registry>,
     pace: Pace,
     untrusted_warned: Mutex<Option<Instant>>,
@@ -66,24 +68,32 @@ struct Shared {
 
 impl Gate {
     /// Hooks that judge by `current`, forward to `upstreams`, and tell clients to leave
-    /// once `drain` has begun. What visitors bring about is remembered in `store`, and
-    /// what stays open is listed in `live`.
+    /// once `drain` has begun. What visitors bring about is remembered in `store`, what
+    /// stays open is listed in `live`, and whoever is subscribed in `webhooks` hears of
+    /// chats that begin.
     pub fn new(
         current: Arc<Current>,
         upstreams: Upstreams,
         drain: Arc<Drain>,
         store: Arc<Store>,
+        webhooks: Arc<Webhooks>,
         live: Arc<Registry>,
     ) -> Self {
         let untrusted_warned = Mutex::new(None);
         let pace = Pace::default();
-        let shared = Shared { current, upstreams, drain, store, live, pace, untrusted_warned };
+        let shared =
+            Shared { current, upstreams, drain, store, webhooks, live, pace, untrusted_warned };
         Self { shared: Arc::new(shared) }
     }
 
     /// What is remembered.
     pub fn store(&self) -> &Arc<Store> {
         &self.shared.store
+    }
+
+    /// Who hears of chats that begin.
+    pub fn webhooks(&self) -> &Arc<Webhooks> {
+        &self.shared.webhooks
     }
 
     /// The configuration in force.
@@ -387,7 +397,7 @@ impl Gate {
         }
         if !response.status.is_informational() {
             let status = response.status.as_u16();
-            if let Some(cookie) = journey.answered(status, &response.headers, &self.shared.store) {
+            if let Some(cookie) = journey.answered(status, &response.headers, self) {
                 response.append_header("Set-Cookie", cookie)?;
                 // A cache that replays it would make one visitor of all.
                 if !is_private(&response.headers) {
@@ -416,7 +426,7 @@ impl Gate {
         end: bool,
         journey: &mut Journey,
     ) -> Result<Option<Duration>> {
-        let pause = journey.answers(body.map(|part| &part[..]), end, &self.shared.store);
+        let pause = journey.answers(body.map(|part| &part[..]), end, self);
         self.answer_goes_on(end, journey)?;
         Ok(pause)
     }

@@ -27,6 +27,7 @@ use crate::server::signals::Signals;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
+use crate::webhook::Webhooks;
 
 /// How long names are given to resolve, and keys to come, before the first request is
 /// accepted.
@@ -130,8 +131,15 @@ async fn run(
         store.clone(),
         live.clone(),
     ));
-    let gate =
-        Gate::new(current.clone(), upstreams.clone(), drain.clone(), store.clone(), live.clone());
+    let webhooks = Webhooks::new(store.clone(), &current.load().plan);
+    let gate = Gate::new(
+        current.clone(),
+        upstreams.clone(),
+        drain.clone(),
+        store.clone(),
+        webhooks,
+        live.clone(),
+    );
     let front = Arc::new(Front { proxy: Proxy::application(gate.clone(), threads), gate });
 
     // Probes first: an orchestrator that asks early gets a truthful "not yet".
