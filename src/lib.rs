@@ -15,6 +15,7 @@ pub mod identity;
 pub mod judge;
 pub mod jwks;
 pub mod live;
+pub mod outbound;
 pub mod plan;
 pub mod proxy;
 pub mod refusal;

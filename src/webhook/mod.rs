@@ -5,13 +5,17 @@
 //! subscription, in one change with what brought it about; no request waits for more than
 //! that. Delivering is somebody else's time: [`Webhooks::keep`].
 
+mod breaker;
 mod chat;
 mod details;
 mod enrich;
 mod probe;
+mod retry;
 mod status;
 mod subscribe;
 mod subscriptions;
+mod turns;
+mod wire;
 
 use std::sync::{Arc, OnceLock};
 
