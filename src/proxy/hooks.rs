@@ -25,7 +25,6 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::journey::{Journey, Step, Trace};
 use super::lease::{Lender, Way};
-use super::pace::Pace;
 use super::passage::Passage;
 use super::spelling::spelled;
 use super::{head, wire};
@@ -33,6 +32,7 @@ use crate::drain::{Drain, Phase};
 use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract};
 use crate::jwks;
 use crate::live::Registry;
+use crate::pace::Pace;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;

@@ -8,7 +8,6 @@ pub mod head;
 pub mod hooks;
 pub mod journey;
 mod lease;
-mod pace;
 mod passage;
 mod presence;
 mod relay;
