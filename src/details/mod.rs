@@ -99,8 +99,13 @@ impl Refusal {
         Self::new(400, detail)
     }
 
+    /// The problem's `code`.
+    pub const fn code(&self) -> &'static str {
+        self.words().0
+    }
+
     /// The word for it, and the title.
-    const fn code(&self) -> (&'static str, &'static str) {
+    const fn words(&self) -> (&'static str, &'static str) {
         match self.status {
             401 => ("unauthorized", "Unauthorized"),
             405 => ("method_not_allowed", "Method not allowed"),
@@ -180,7 +185,7 @@ impl Details {
 /// The answer to whoever posted.
 pub fn reply(taken: Result<(), Refusal>, request_id: &str) -> Reply {
     let Err(refusal) = taken else { return taken_reply(request_id) };
-    let (code, title) = refusal.code();
+    let (code, title) = refusal.words();
     let mut reply = Problem::new(refusal.status, code, title, &refusal.detail, request_id).reply();
     match refusal.status {
         401 => reply.headers.push((header::WWW_AUTHENTICATE, CHALLENGE)),

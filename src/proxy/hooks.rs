@@ -27,7 +27,8 @@ use super::journey::{Journey, Step, Trace};
 use super::lease::{Lender, Way};
 use super::passage::Passage;
 use super::spelling::spelled;
-use super::{head, wire};
+use super::{details, head, wire};
+use crate::details::Details;
 use crate::drain::{Drain, Phase};
 use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract};
 use crate::jwks;
@@ -38,6 +39,7 @@ use crate::reload::Current;
 use crate::store::Store;
 use crate::telemetry::UpstreamError;
 use crate::upstream::{Endpoint, Upstreams};
+use crate::webhook::Webhooks;
 
 /// A name could not be resolved: our own kind of connect error.
 const UNRESOLVED: ErrorType = ErrorType::new("Unresolved");
@@ -61,23 +63,27 @@ struct Shared {
     store: Arc<Store>,
     live: Arc<Registry>,
     pace: Pace,
+    details: Details,
     untrusted_warned: Mutex<Option<Instant>>,
 }
 
 impl Gate {
     /// Hooks that judge by `current`, forward to `upstreams`, and tell clients to leave
-    /// once `drain` has begun. What visitors bring about is remembered in `store`, and
-    /// what stays open is listed in `live`.
+    /// once `drain` has begun. What visitors bring about is remembered in `store`, what
+    /// stays open is listed in `live`, and `webhooks` hear of what they are to hear of.
     pub fn new(
         current: Arc<Current>,
         upstreams: Upstreams,
         drain: Arc<Drain>,
         store: Arc<Store>,
         live: Arc<Registry>,
+        webhooks: Arc<Webhooks>,
     ) -> Self {
         let untrusted_warned = Mutex::new(None);
         let pace = Pace::default();
-        let shared = Shared { current, upstreams, drain, store, live, pace, untrusted_warned };
+        let details = Details::new(store.clone(), webhooks);
+        let shared =
+            Shared { current, upstreams, drain, store, live, pace, details, untrusted_warned };
         Self { shared: Arc::new(shared) }
     }
 
@@ -111,6 +117,11 @@ impl Gate {
         &self.shared.pace
     }
 
+    /// What takes details of visitors.
+    pub(super) fn details(&self) -> &Details {
+        &self.shared.details
+    }
+
     /// The context of a new request.
     pub fn journey(&self) -> Journey {
         Journey::begin(&self.shared.current)
@@ -124,9 +135,12 @@ impl Gate {
         if self.shared.drain.phase() > Phase::Serving {
             session.set_keepalive(None);
         }
-        let unfit = self.unfit(session.req_header(), journey);
-        let step = match unfit {
-            Some(refusal) => Step::Answer(journey.refuse_head(ends(session).0, &refusal)),
+        let own = match self.unfit(session.req_header(), journey) {
+            Some(refusal) => Some(journey.refuse_head(ends(session).0, &refusal)),
+            None => details::answer(self, session, journey).await,
+        };
+        let step = match own {
+            Some(reply) => Step::Answer(reply),
             None => {
                 let mut body = std::mem::take(&mut journey.body);
                 if !session.as_mut().is_body_empty() {
@@ -469,7 +483,7 @@ impl Gate {
 }
 
 /// What the judgement is told of a request. Its id is chosen there.
-fn view<'s>(session: &'s Session, body: Body<'s>) -> RequestView<'s> {
+pub(super) fn view<'s>(session: &'s Session, body: Body<'s>) -> RequestView<'s> {
     let request = session.req_header();
     let (peer, tls, local_port) = ends(session);
     RequestView {
@@ -509,7 +523,7 @@ fn is_private(headers: &http::HeaderMap) -> bool {
 }
 
 /// The path as sent, without its query.
-fn path_of(request: &RequestHeader) -> &str {
+pub(super) fn path_of(request: &RequestHeader) -> &str {
     let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
     target.split('?').next().unwrap_or_default()
 }

@@ -6,6 +6,7 @@
 
 mod judged;
 mod record;
+mod unjudged;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! [`tunnel`] beside it.
 
 mod crossing;
+mod details;
 mod farewell;
 pub mod frames;
 pub mod head;
