@@ -10,7 +10,10 @@ use super::access::{Access, access, names_us};
 use super::act::Act;
 use super::ready::{Report, Status};
 use super::reply::{json, not_allowed, not_found, problem, reply, too_large};
-use super::{AdminState, MAX_BODY, bans, connections, details, logouts, sites, visitors};
+use super::{
+    AdminState, MAX_BODY, bans, connections, deliveries, details, logouts, sites, visitors,
+    webhooks,
+};
 use crate::clock::UnixTime;
 use crate::plan::Admin;
 use crate::refusal::Reply;
@@ -24,7 +27,7 @@ const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4
 pub(super) struct Asked<'a> {
     pub(super) method: &'a Method,
     pub(super) path: &'a str,
-    query: &'a str,
+    pub(super) query: &'a str,
     host: Option<&'a [u8]>,
     /// HTTP/1.0 has no `Host`.
     host_needed: bool,
@@ -128,7 +131,8 @@ async fn of_site(state: &AdminState, asked: &Asked<'_>, site: &str, rest: &[&str
     if rest == ["keys"] {
         return asked.get(|| json(200, &sites::keys(&generation, site, now)));
     }
-    let act = Act { store: &state.store, live: &state.live, site, asked, now };
+    let AdminState { store, live, webhooks, .. } = state;
+    let act = Act { store, live, webhooks, site, asked, now };
     let done = match rest {
         ["bans"] => return asked.get(|| bans::list(&act)),
         ["bans", id] => bans::one(&act, id).await,
@@ -136,6 +140,11 @@ async fn of_site(state: &AdminState, asked: &Asked<'_>, site: &str, rest: &[&str
         ["visitors", id] => visitors::one(&act, id).await,
         ["connections"] => connections::all(&act),
         ["connections", number] => connections::one(&act, number),
+        ["webhooks"] => webhooks::all(&act).await,
+        ["webhooks", name] => webhooks::one(&act, name).await,
+        ["webhooks", name, "test"] => webhooks::test(&act, name).await,
+        ["webhooks", name, "deliveries"] => deliveries::list(&act, name).await,
+        ["webhooks", name, "deliveries", id, "replay"] => deliveries::replay(&act, name, id).await,
         _ => return not_found(),
     };
     done.unwrap_or_else(|refusal| refusal)
@@ -220,7 +229,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::admin::Readiness;
     use crate::gate::Mode;
-    use crate::plan::{Address, Plan};
+    use crate::plan::{Address, Plan, Site};
     use crate::reload::Current;
     use crate::store::{Change, DigestKey, Keeper, Memory, Outage, State, Store};
     use crate::telemetry::fixture::{plan, route, site, user_hash};
@@ -253,7 +262,20 @@ pub(crate) mod tests {
 
     /// The same with that store.
     pub(crate) fn state_with(store: Store) -> Arc<AdminState> {
-        let state = state();
+        with_store(&state(), store)
+    }
+
+    /// A ready instance with these sites.
+    pub(crate) fn state_of_sites(sites: fn() -> Vec<Site>) -> Arc<AdminState> {
+        state_of(plan(sites()), Err("it is not reloaded"))
+    }
+
+    /// The same with that store.
+    pub(crate) fn state_with_sites(sites: fn() -> Vec<Site>, store: Store) -> Arc<AdminState> {
+        with_store(&state_of_sites(sites), store)
+    }
+
+    fn with_store(state: &AdminState, store: Store) -> Arc<AdminState> {
         let (current, metrics) = (state.current.clone(), state.metrics.clone());
         let readiness = state.readiness.clone();
         let (store, live) = (Arc::new(store), crate::live::Registry::new());
@@ -305,13 +327,13 @@ pub(crate) mod tests {
 
     const TOKEN: &str = "Bearer letmein-letmein-letmein";
 
-    struct Ask<'a> {
-        full: bool,
-        method: &'a str,
-        target: &'a str,
-        host: &'a str,
-        token: Option<&'a str>,
-        body: &'a str,
+    pub(crate) struct Ask<'a> {
+        pub(crate) full: bool,
+        pub(crate) method: &'a str,
+        pub(crate) target: &'a str,
+        pub(crate) host: &'a str,
+        pub(crate) token: Option<&'a str>,
+        pub(crate) body: &'a str,
     }
 
     impl Default for Ask<'_> {
@@ -322,10 +344,11 @@ pub(crate) mod tests {
     }
 
     impl Ask<'_> {
-        async fn of(self, state: &Arc<AdminState>) -> Reply {
+        pub(crate) async fn of(self, state: &Arc<AdminState>) -> Reply {
             let target = self.target.as_bytes();
             let mut head = RequestHeader::build(self.method, target, None).unwrap();
             head.insert_header(header::HOST, self.host).unwrap();
+            head.insert_header(header::CONTENT_TYPE, "application/json").unwrap();
             if let Some(token) = self.token {
                 head.insert_header(header::AUTHORIZATION, token).unwrap();
             }

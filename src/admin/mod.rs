@@ -11,6 +11,7 @@ mod act;
 mod answer;
 mod bans;
 mod connections;
+mod deliveries;
 mod details;
 mod logouts;
 mod ready;
@@ -18,6 +19,9 @@ mod reply;
 mod sites;
 mod times;
 mod visitors;
+mod webhooks;
+#[cfg(test)]
+mod website_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,6 +277,21 @@ mod tests {
         let got = talk(&chunked).await;
         assert!(got.starts_with("HTTP/1.1 413 "), "{got}");
         assert!(got.contains("\"code\":\"body_too_large\""), "{got}");
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_far_too_much_still_reads_the_answer() {
+        let mut request =
+            b"POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
+                .to_vec();
+        request.resize(request.len() + 1024 * 1024, b'x');
+        let (listener_end, mut client) = pair().await;
+        let served = tokio::spawn(serve(listener_end));
+        client.write_all(&request).await.unwrap();
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        assert!(got.starts_with(b"HTTP/1.1 413 "));
+        served.await.unwrap();
     }
 
     #[tokio::test]
