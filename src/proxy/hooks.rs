@@ -25,14 +25,15 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::journey::{Journey, Step, Trace};
 use super::lease::{Lender, Way};
-use super::pace::Pace;
 use super::passage::Passage;
 use super::spelling::spelled;
-use super::{head, wire};
+use super::{details, head, wire};
+use crate::details::Details;
 use crate::drain::{Drain, Phase};
 use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract};
 use crate::jwks;
 use crate::live::Registry;
+use crate::pace::Pace;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
@@ -63,6 +64,7 @@ struct Shared {
     webhooks: Arc<Webhooks>,
     live: Arc<Registry>,
     pace: Pace,
+    details: Details,
     untrusted_warned: Mutex<Option<Instant>>,
 }
 
@@ -81,8 +83,18 @@ impl Gate {
     ) -> Self {
         let untrusted_warned = Mutex::new(None);
         let pace = Pace::default();
-        let shared =
-            Shared { current, upstreams, drain, store, webhooks, live, pace, untrusted_warned };
+        let details = Details::new(store.clone(), webhooks.clone());
+        let shared = Shared {
+            current,
+            upstreams,
+            drain,
+            store,
+            webhooks,
+            live,
+            pace,
+            details,
+            untrusted_warned,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -121,6 +133,11 @@ impl Gate {
         &self.shared.pace
     }
 
+    /// What takes details of visitors.
+    pub(super) fn details(&self) -> &Details {
+        &self.shared.details
+    }
+
     /// The context of a new request.
     pub fn journey(&self) -> Journey {
         Journey::begin(&self.shared.current)
@@ -134,9 +151,12 @@ impl Gate {
         if self.shared.drain.phase() > Phase::Serving {
             session.set_keepalive(None);
         }
-        let unfit = self.unfit(session.req_header(), journey);
-        let step = match unfit {
-            Some(refusal) => Step::Answer(journey.refuse_head(ends(session).0, &refusal)),
+        let own = match self.unfit(session.req_header(), journey) {
+            Some(refusal) => Some(journey.refuse_head(ends(session).0, &refusal)),
+            None => details::answer(self, session, journey).await,
+        };
+        let step = match own {
+            Some(reply) => Step::Answer(reply),
             None => {
                 let mut body = std::mem::take(&mut journey.body);
                 if !session.as_mut().is_body_empty() {
@@ -479,7 +499,7 @@ impl Gate {
 }
 
 /// What the judgement is told of a request. Its id is chosen there.
-fn view<'s>(session: &'s Session, body: Body<'s>) -> RequestView<'s> {
+pub(super) fn view<'s>(session: &'s Session, body: Body<'s>) -> RequestView<'s> {
     let request = session.req_header();
     let (peer, tls, local_port) = ends(session);
     RequestView {
@@ -519,7 +539,7 @@ fn is_private(headers: &http::HeaderMap) -> bool {
 }
 
 /// The path as sent, without its query.
-fn path_of(request: &RequestHeader) -> &str {
+pub(super) fn path_of(request: &RequestHeader) -> &str {
     let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
     target.split('?').next().unwrap_or_default()
 }

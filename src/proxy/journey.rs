@@ -7,6 +7,7 @@
 mod judged;
 mod record;
 mod sequel;
+mod unjudged;
 
 use std::net::IpAddr;
 use std::sync::Arc;
