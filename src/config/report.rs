@@ -52,9 +52,10 @@ impl<'a> Report<'a> {
     }
 
     fn named(&mut self, place: &Place, what: &str) -> &mut Problem {
-        let problem = match place.0.is_empty() {
+        let pointer = place.pointer();
+        let problem = match pointer.is_empty() {
             true => Problem::new(what),
-            false => Problem::new(format!("{}: {what}", place.pointer())),
+            false => Problem::new(format!("{pointer}: {what}")),
         };
         self.list.push_mut(problem)
     }

@@ -5,7 +5,7 @@
 
 use serde_yaml::Value;
 
-use super::place::Place;
+use super::place::{Place, Step};
 use super::problem::Problem;
 use super::read::take_out;
 use super::report::Report;
@@ -72,7 +72,6 @@ fn only_values(value: &mut Value, report: &mut Report<'_>) {
 
 /// `secret`, or an entry of `secrets`.
 fn at<'v>(value: &'v mut Value, place: &Place) -> Option<&'v mut Value> {
-    use super::place::Step;
     place.0.iter().try_fold(value, |value, step| match step {
         Step::Key(name) => value.get_mut(name.as_str()),
         Step::Index(index) => value.get_mut(*index),
@@ -168,6 +167,7 @@ mod tests {
         for text in [
             entry(&format!(", \"secret\": [\"{password}\"]")),
             entry(&format!(", \"secret\": {{\"{password}\": 1}}")),
+            entry(&format!(", \"secret\": {{\"{password}\": null}}")),
             entry(&format!(", \"secret\": {{\"value\": \"{password}\", \"encoding\": \"hex\"}}")),
             entry(&format!(", \"secret\": \"{password}{password}{password}\"")),
             entry(&format!(", \"headers\": \"Basic {password}\"")),
