@@ -1,0 +1,1 @@
+//! The engine against receivers that behave as receivers do.
