@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::carrier::PATIENCE;
 use super::endpoint::Endpoint;
 use super::retry::Outcome;
 use super::{Webhooks, details, wire};
-use crate::outbound::Shown;
+use crate::outbound::{Failure, Shown};
 use crate::plan::Webhook;
 use crate::store::outbox::{Delivery, DeliveryState, EventKind, Progress};
 use crate::telemetry::Told;
@@ -60,7 +59,7 @@ impl Webhooks {
             Ok(letter) => letter.to(&webhook.url),
             Err(why) => return Some(Outcome::Unwritable(why)),
         };
-        Some(match self.carrier.carry(webhook.reach, request, PATIENCE).await {
+        Some(match self.carry(webhook, request).await {
             Ok(answer) => {
                 endpoint.turns.heed(turn, answer.status.as_u16());
                 Outcome::of(answer.status.as_u16(), &answer.headers, (self.clock)())
@@ -84,7 +83,8 @@ impl Webhooks {
         let told = match outcome {
             Outcome::Delivered(_) => Some(Told::Delivered),
             Outcome::Gone => Some(Told::Gone),
-            Outcome::Failed(crate::outbound::Failure::Blocked(_)) => Some(Told::Blocked),
+            // Counted by whoever refused to carry it.
+            Outcome::Failed(Failure::Blocked(_)) => None,
             _ => (!is_dead).then_some(Told::Retry),
         };
         for told in told.into_iter().chain(is_dead.then_some(Told::Dead)) {

@@ -7,7 +7,6 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 
 use super::Webhooks;
-use super::carrier::PATIENCE;
 use crate::outbound::Answer;
 use crate::plan::Webhook;
 use crate::store::outbox::Hook;
@@ -66,7 +65,7 @@ impl Webhooks {
         if let Some(origin) = origin {
             request.headers_mut().insert(ORIGIN, origin.clone());
         }
-        let answer = self.carrier.carry(webhook.reach, request, PATIENCE).await;
+        let answer = self.carry(webhook, request).await;
         let answer = answer.map_err(|failure| failure.to_string())?;
         let judged = check(&answer, &echo);
         Ok((answer, judged))

@@ -3,12 +3,31 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Request;
+
+use super::carrier::PATIENCE;
 use super::enrich::ENRICH;
 use super::{Webhooks, endpoint::Endpoint};
+use crate::outbound::{Answer, Failure};
+use crate::plan::Webhook;
 use crate::store::outbox::{Depth, Hook};
 use crate::telemetry::{Told, Waiting};
 
 impl Webhooks {
+    /// Carries a request to a subscription's receiver; counts those that lead inside.
+    pub(super) async fn carry(
+        &self,
+        webhook: &Webhook,
+        request: Request<Bytes>,
+    ) -> Result<Answer, Failure> {
+        let answer = self.carrier.carry(webhook.reach, request, PATIENCE).await;
+        if let Err(Failure::Blocked(_)) = &answer {
+            self.count(&webhook.name, Told::Blocked);
+        }
+        answer
+    }
+
     /// Counts an attempt, a dead letter or a question.
     pub(super) fn count(&self, name: &str, told: Told) {
         if let Some(metrics) = self.metrics.get() {

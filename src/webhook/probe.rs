@@ -11,7 +11,6 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request};
 use serde::Serialize;
 
-use super::carrier::PATIENCE;
 use super::retry::Outcome;
 use super::{Webhooks, wire};
 use crate::outbound::Answer;
@@ -98,7 +97,7 @@ impl Webhooks {
             (ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("POST")),
             (ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("content-type")),
         ]);
-        let preflight = self.carrier.carry(webhook.reach, request, PATIENCE).await;
+        let preflight = self.carry(webhook, request).await;
         let status = preflight.as_ref().ok().map(|answer| answer.status.as_u16());
         let preflight = preflight.as_ref().ok().filter(|answer| answer.status.is_success());
         let said = [("the challenge", answer), ("a preflight", preflight)].map(|(what, answer)| {
@@ -129,7 +128,7 @@ impl Webhooks {
             Ok(letter) => letter.to(&webhook.url),
             Err(why) => return (Finding::new(false, why), None),
         };
-        match self.carrier.carry(webhook.reach, request, PATIENCE).await {
+        match self.carry(webhook, request).await {
             Err(failure) => (Finding::new(false, failure.to_string()), None),
             Ok(answer) => {
                 let status = answer.status.as_u16();
