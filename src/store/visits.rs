@@ -173,6 +173,11 @@ impl Visits {
         self.visitors.read(visitor, |visit| (now < visit.until).then(|| visit.clone()))?
     }
 
+    /// Whether a visitor is known.
+    pub fn knows(&self, visitor: &str, now: UnixTime) -> bool {
+        self.visitors.read(visitor, |visit| now < visit.until).unwrap_or_default()
+    }
+
     /// What was said of a visitor, as one compact ASCII JSON object of texts.
     pub fn details(&self, visitor: &str, now: UnixTime) -> Option<Arc<str>> {
         self.visitors.read(visitor, |visit| visit.json.clone().filter(|_| now < visit.until))?
