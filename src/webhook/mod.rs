@@ -19,6 +19,8 @@ mod wire;
 
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
+
 pub use chat::{Asked, Beginning};
 pub use enrich::Question;
 pub use probe::{Finding, Report};
@@ -35,13 +37,20 @@ use crate::telemetry::Metrics;
 pub struct Webhooks {
     store: Arc<Store>,
     subscribed: Subscribed,
+    /// Held while a chat begins.
+    beginning: Mutex<()>,
     metrics: OnceLock<Arc<Metrics>>,
 }
 
 impl Webhooks {
     /// For the sites of this Plan, until another is adopted.
     pub fn new(store: Arc<Store>, plan: &Plan) -> Arc<Self> {
-        let webhooks = Self { store, subscribed: Subscribed::default(), metrics: OnceLock::new() };
+        let webhooks = Self {
+            store,
+            subscribed: Subscribed::default(),
+            beginning: Mutex::default(),
+            metrics: OnceLock::new(),
+        };
         webhooks.adopt(plan);
         Arc::new(webhooks)
     }
