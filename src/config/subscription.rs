@@ -10,16 +10,16 @@ use super::problem::Problem;
 use super::read::take_out;
 use super::report::Report;
 use super::{blank, compile, raw, read};
-use crate::plan::{Reach, Site, Webhook};
+use crate::plan::{Reach, Webhook};
 
 const SECRET: &str = "{ \"value\": TEXT }, or the text alone";
 
-/// Reads an entry of `webhooks:`, in JSON, as one of a site's that was made through the admin
-/// API. Its secrets are `{ "value": … }`, or the text alone.
+/// Reads an entry of `webhooks:`, in JSON, as one that was made through the admin API and may
+/// go so far. Its secrets are `{ "value": … }`, or the text alone.
 ///
 /// # Errors
 /// What is wrong with it and what was expected, in sentences; places are JSON pointers.
-pub fn subscription(entry: &str, site: &Site) -> Result<Webhook, String> {
+pub fn subscription(entry: &str, reach: Reach) -> Result<Webhook, String> {
     // Strict JSON; the tree refuses duplicate members.
     let mut value: Value =
         serde_json::from_str(entry).map_err(|error| format!("this is no JSON: {error}"))?;
@@ -29,10 +29,6 @@ pub fn subscription(entry: &str, site: &Site) -> Result<Webhook, String> {
     let mut report = Report::without_lines();
     blank::take_out_blank(&mut value, &mut report);
     only_values(&mut value, &mut report);
-    let reach = match site.website.private_targets {
-        true => Reach::Anywhere,
-        false => Reach::Outside,
-    };
     let webhook = read::read::<raw::Webhook>(&mut value, &Place::root(), &mut report)
         .and_then(|raw| compile::subscription(&raw, reach, &mut report));
     match webhook {

@@ -1004,6 +1004,20 @@ mod tests {
     }
 
     #[test]
+    fn what_memory_says_of_the_visitor_goes_to_the_backend_unless_nobody_looks() {
+        let details = |mode, fields: &[(&str, &str)]| {
+            let plan = PlanBuilder::new(token_dialect()).mode(mode).build();
+            injected(&plan, "/", fields, "countersign-details")
+        };
+        let good = [("authorization", "Bearer ey-good"), ("countersign-details", "{\"a\":\"b\"}")];
+        for mode in [Mode::Require, Mode::Prefer, Mode::Accept, Mode::Observe] {
+            assert_eq!(details(mode, &good).as_deref(), Some("{\"Plan\":\"pro\"}"), "{mode:?}");
+        }
+        assert_eq!(details(Mode::Off, &good), None, "a forged one is removed all the same");
+        assert_eq!(details(Mode::Prefer, &[]), None, "nobody is asked about nobody");
+    }
+
+    #[test]
     fn a_foreign_pages_upgrade_is_refused_where_origins_are_listed() {
         let plan = PlanBuilder::new(token_dialect()).origins(&["https://www.acme.example"]).build();
         for (origin, target, expected) in [

@@ -10,7 +10,7 @@ use super::{Binder, Carried, Reader, judge};
 use crate::clock::UnixTime;
 use crate::dialect::{Carrier, Names, Reason, Source};
 use crate::gate::testing::{headers, view};
-use crate::gate::{Mode, Outcome};
+use crate::gate::{Forward, Mode, Outcome};
 use crate::identity::Standing;
 use crate::plan::{Brought, Plan, Session, Site};
 use crate::store::{Ban, Change, Store, volatile};
@@ -101,6 +101,16 @@ impl Scene {
     pub fn asks(&self, fields: &[(&str, &str)]) -> (Told, Carried) {
         let (told, carried, _) = self.judged(fields);
         (told, carried)
+    }
+
+    /// How a request goes on, if it does.
+    pub fn forwards(&self, fields: &[(&str, &str)]) -> Option<Box<Forward>> {
+        let headers = headers(&[&[("host", "acme.example")], fields].concat());
+        let request = view(&headers, "/");
+        match judge(&self.plan, self.store.memory(), &request, self.now).verdict.outcome {
+            Outcome::Forward(forward) => Some(forward),
+            Outcome::Refuse(_) | Outcome::Preflight { .. } => None,
+        }
     }
 
     pub fn judged(&self, fields: &[(&str, &str)]) -> (Told, Carried, Option<Binder>) {

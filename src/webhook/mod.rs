@@ -51,6 +51,8 @@ use crate::telemetry::{Metrics, Waiting};
 pub struct Webhooks {
     store: Arc<Store>,
     subscribed: Subscribed,
+    /// Held while a chat begins.
+    beginning: Mutex<()>,
     metrics: OnceLock<Arc<Metrics>>,
     carrier: Arc<dyn Carrier>,
     clock: fn() -> UnixTime,
@@ -77,6 +79,7 @@ impl Webhooks {
         let webhooks = Arc::new(Self {
             store,
             subscribed: Subscribed::default(),
+            beginning: Mutex::default(),
             metrics: OnceLock::new(),
             carrier,
             clock,

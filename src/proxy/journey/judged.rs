@@ -121,7 +121,8 @@ impl Journey {
         step
     }
 
-    /// The chat that begins if the backend answers as it should.
+    /// The chat that begins if the backend answers as it should. Of a visitor whose chat has
+    /// begun before, what the website says is kept fresh.
     fn beginning(
         &self,
         gate: &Gate,
@@ -130,6 +131,10 @@ impl Journey {
     ) -> Option<Beginning> {
         let site = verdict.site.filter(|_| verdict.verb.is_none())?;
         let Outcome::Forward(forward) = &mut verdict.outcome else { return None };
+        let website = &site.website;
+        if let Some(identity) = forward.visitor.identity().filter(|_| website.enrich.is_some()) {
+            gate.webhooks().enrich_if_stale(site, identity, &self.request_id);
+        }
         let asked = webhook::Asked {
             method: head.method,
             path: head.path(),

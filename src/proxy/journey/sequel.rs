@@ -116,7 +116,11 @@ impl Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         if let Some(beginning) = self.beginning.take() {
-            beginning.begin(self.session, self.gate.store(), UnixTime::now());
+            let plan = &self.gate.current().load().plan;
+            beginning.begin(self.session, self.gate.webhooks(), plan, UnixTime::now());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
