@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use http::header::{HeaderValue, LOCATION};
-use http::{Method, Uri};
 use serde::Serialize;
 
 use super::act::{Act, Done, Told, away, bad};
@@ -51,7 +51,7 @@ impl SubscriptionView {
         let include = [(webhook.include.visitor, "visitor"), (webhook.include.claimed, "claimed")];
         Self {
             name: webhook.name.to_string(),
-            url: without_secrets(&webhook.url),
+            url: webhook.shown(),
             format: webhook.format.name(),
             events: [EventKind::ChatStarted.name()],
             include: include.into_iter().filter_map(|(on, name)| on.then_some(name)).collect(),
@@ -79,13 +79,6 @@ pub(super) fn unknown() -> Reply {
 
 fn is_own(site: &Site, name: &str) -> bool {
     site.website.webhooks.iter().any(|own| *own.name == *name)
-}
-
-/// Whoever may see this list need not know a token in a query, or a password.
-fn without_secrets(url: &Uri) -> String {
-    let authority = url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{}://{host}{}", url.scheme_str().unwrap_or("https"), url.path())
 }
 
 /// Every one: shown; or one more.
