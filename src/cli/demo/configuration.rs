@@ -80,6 +80,7 @@ pub fn configuration(addresses: &Addresses, widget: &str, state: &[State]) -> St
          version: 1\n\
          listeners:\n{listeners}\
          admin: {{ address: \"{admin}\", token: {{ file: keys/admin.secret }} }}\n\
+         store: {{ embedded: {{ path: store }} }}\n\
          drain: {{ delay: 0s, spread: 0s, timeout: 2s }}\n\
          sites:\n"
     );

@@ -106,7 +106,7 @@ mod tests {
             standard(secret, &headers, body.as_bytes(), UnixTime::from_secs(now))
         };
         let (good, body) =
-            ("v1,g0hM9SsE+OTPJTt/tmKSyZWQGh3HUDyp8ALzs3I9jhk=", r#"{"test": 2432232314}"#);
+            ("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", r#"{"test": 2432232314}"#);
         assert!(signed(good, 1_614_265_330, body));
         assert!(signed(&format!("v1,AAAA v2,x {good}"), 1_614_265_600, body));
         assert!(!signed(good, 1_614_265_631, body), "too late");

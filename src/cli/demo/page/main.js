@@ -176,12 +176,14 @@ async function startChat() {
 /** Signs in, has the operator do something about Ana, and shows the very same proof again. */
 async function take(power, says) {
   const made = await make(SIGN_IN);
-  if (power !== "pardon") await attempt({ ...SIGN_IN, id: power }, made);
+  if (power !== "pardon") await attempt(SIGN_IN, made);
   const answer = await fetch(`/${power}/${system.name}`, { method: "POST" });
   if (!answer.ok) throw new Error(await answer.text());
   // What was ended stays ended: who comes back comes to a new chat.
   conversation = crypto.randomUUID();
-  await attempt({ ...SIGN_IN, id: power, ...says }, made);
+  // A proof of the same second counts as one of before.
+  if (power === "logout") await new Promise((done) => setTimeout(done, 1000));
+  await attempt({ ...SIGN_IN, id: power === "pardon" ? SIGN_IN.id : power, ...says }, made);
 }
 
 async function openSecond() {
