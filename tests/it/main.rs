@@ -42,6 +42,7 @@ mod outages;
 mod pipelining;
 mod plain_pingora;
 mod readme;
+mod receivers;
 mod refusals;
 mod reload;
 mod replay;
