@@ -87,18 +87,6 @@ mod tests {
     use super::*;
     use crate::plan::Format;
 
-    /// A site, with or without `webhook_private_targets`.
-    fn site(private_targets: bool) -> Site {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("countersign.yaml");
-        let text = format!(
-            "version: 1\nlisteners: [ {{ address: 127.0.0.1:0 }} ]\nsites: {{ a: {{ upstream: \
-             'http://b', dialect: jwt, mode: off, webhook_private_targets: {private_targets} }} }}\n"
-        );
-        std::fs::write(&path, text).unwrap();
-        crate::config::load(&path).unwrap().sites.remove(0)
-    }
-
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
     fn entry(more: &str) -> String {
@@ -116,13 +104,13 @@ mod tests {
             format!(", \"secrets\": [\"{SECRET}\", {{\"value\": \"\\ud83d\\ude00{SECRET}\"}}]"),
         ];
         for (text, keys) in texts.iter().zip([1, 1, 2]) {
-            let webhook = subscription(&entry(text), &site(false)).unwrap();
+            let webhook = subscription(&entry(text), Reach::Outside).unwrap();
             assert_eq!((&*webhook.name, webhook.format), ("crm", Format::Livesupporti));
             assert_eq!(webhook.secrets.len(), keys);
             assert_eq!(webhook.secrets[0].expose(), SECRET.as_bytes());
             assert_eq!(webhook.reach, Reach::Outside);
         }
-        let webhook = subscription(&entry(&texts[0]), &site(true)).unwrap();
+        let webhook = subscription(&entry(&texts[0]), Reach::Anywhere).unwrap();
         assert_eq!(webhook.reach, Reach::Anywhere);
     }
 
@@ -147,11 +135,11 @@ mod tests {
             (entry(", \"secret\": \"short\""), "/secret: a secret that is too short"),
             (entry(""), "`secret` is missing here"),
         ] {
-            let problems = subscription(&text, &site(false)).unwrap_err();
+            let problems = subscription(&text, Reach::Outside).unwrap_err();
             assert!(problems.contains(told), "{text}: {problems}");
         }
         let wrong = "{\"name\": \"A\", \"url\": \"ftp://a\", \"format\": \"standrad\"}";
-        let problems = subscription(wrong, &site(false)).unwrap_err();
+        let problems = subscription(wrong, Reach::Outside).unwrap_err();
         for told in ["/name: ", "/url: ", "/format: `standrad` is not known here"] {
             assert!(problems.contains(told), "{problems}");
         }
@@ -174,13 +162,13 @@ mod tests {
             format!("{{\"url\": [\"https://u:{password}@a/\"]}}"),
             format!("{{\"url\": \"http:/{password}\"}}"),
         ] {
-            let problems = subscription(&text, &site(false)).unwrap_err();
+            let problems = subscription(&text, Reach::Outside).unwrap_err();
             assert!(!problems.contains("hunter2"), "{text}: {problems}");
         }
         let good = format!(
             ", \"secret\": \"{password}\", \"headers\": {{\"Authorization\": \"Basic hunter2\"}}"
         );
-        let webhook = subscription(&entry(&good), &site(false)).unwrap();
+        let webhook = subscription(&entry(&good), Reach::Outside).unwrap();
         let shown = format!("{webhook:?} {:?} {}", webhook.headers, webhook.shown());
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("https://crm.acme.example/hook"), "{shown}");

@@ -25,6 +25,7 @@ mod details;
 mod drain;
 mod ended;
 mod endings;
+mod events;
 mod explain;
 mod forwarded;
 mod framing;
