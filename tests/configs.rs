@@ -442,7 +442,8 @@ fn a_websites_server_is_in_the_loop_as_it_is_said_and_else_by_default() {
     assert_eq!((&*crm.name, crm.format, crm.reach), ("crm", Format::Livesupporti, Reach::Anywhere));
     assert_eq!(crm.secrets[0].expose(), text("good.secret").as_bytes());
     assert_eq!(crm.include, Include { visitor: true, claimed: true });
-    assert_eq!((crm.headers[0].0.as_str(), &crm.headers[0].1), ("authorization", &"Basic hunter2"));
+    assert_eq!(crm.headers[0].0, "authorization");
+    assert_eq!(crm.headers[0].1, "Basic hunter2");
     assert_eq!(crm.headers[1].1, "");
     assert_eq!(crm.properties, [("Tier".to_owned(), "gold".to_owned())]);
     assert_eq!(crm.retry, [Duration::from_secs(1), hours(7 * 24)]);
