@@ -16,6 +16,7 @@ mod admin;
 mod backend;
 mod bodies;
 mod carriers;
+mod chats;
 mod choosing;
 mod claimed;
 mod cli;
