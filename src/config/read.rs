@@ -157,7 +157,7 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
                         .iter()
                         .any(|kind| found.starts_with(kind));
                 let found_plainly = match may_hold_a_password(place, report) {
-                    true => "what stands here".to_owned(),
+                    true => "this".to_owned(),
                     false => found_plainly(found),
                 };
                 let problem = report.value(place, format!("{found_plainly} does not belong here"));

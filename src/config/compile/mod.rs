@@ -27,6 +27,7 @@ mod signing_secret;
 mod site;
 mod source;
 mod store;
+mod token_settings;
 mod unsigned;
 mod upstream;
 mod upstream_tls;

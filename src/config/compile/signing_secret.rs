@@ -81,7 +81,7 @@ pub fn key(
                 .report
                 .key(place, what)
                 .expected(expected(format))
-                .hint("`countersign keygen` makes one");
+                .hint(how_to_make_one(format));
             None
         }
     }
@@ -91,6 +91,13 @@ fn expected(format: Format) -> &'static str {
     match format {
         Format::Livesupporti => LIVESUPPORTI,
         Format::Standard => STANDARD,
+    }
+}
+
+fn how_to_make_one(format: Format) -> &'static str {
+    match format {
+        Format::Livesupporti => "`countersign keygen` makes one",
+        Format::Standard => "`echo whsec_$(openssl rand -base64 32)` makes one",
     }
 }
 

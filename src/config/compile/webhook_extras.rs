@@ -24,12 +24,14 @@ pub fn headers(
     let Some(raw::Named(written)) = raw else { return Vec::new() };
     few(compiler, written.len(), place);
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    let mut seen: Vec<HeaderName> = Vec::new();
     for (name, value) in written {
         let place = place.key(name);
         let Some(header) = header(compiler, name, &place) else { continue };
-        if headers.iter().any(|(other, _)| *other == header) {
-            compiler.report.key(&place, format!("`{header}` stands here for the second time"));
+        if seen.contains(&header) {
+            compiler.report.key(&place, format!("`{name}` stands here for the second time"));
         }
+        seen.push(header.clone());
         if let Some(value) = value_of(compiler, value, &place) {
             headers.push((header, value));
         }
