@@ -41,6 +41,8 @@ mod live;
 mod matrix;
 #[cfg(feature = "redis")]
 mod outages;
+#[cfg(feature = "redis")]
+mod outbox_redis;
 mod pipelining;
 mod plain_pingora;
 mod readme;

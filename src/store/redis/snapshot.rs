@@ -111,9 +111,12 @@ pub async fn load(shared: &Shared, link: &mut Link, mut known: Known) -> Result<
     subscriptions(shared, link, known.subscriptions).await?;
     // Behind whom to forget: he may have come back.
     let mut visitors = Vec::new();
-    each(link, "ZSCAN", layout::VISITORS, |name, _| match layout::identity(&name) {
-        Some(name) => visitors.push(name),
-        None => shared.skip(layout::VISITORS),
+    each(link, "ZSCAN", layout::VISITORS, |name, until| {
+        let found = layout::identity(&name).zip(layout::time(&until));
+        let Some((name, until)) = found else { return shared.skip(layout::VISITORS) };
+        if now < until {
+            visitors.push(name);
+        }
     })
     .await?;
     visits::load(shared, &mut link.connection, &visitors).await?;

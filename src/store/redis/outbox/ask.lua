@@ -25,12 +25,6 @@ function operations.lease()
   return { is, untaken(), next_retry() }
 end
 
--- ARGV: 5 the replica.
-function operations.release()
-  if redis.call('GET', box.lease) == ARGV[5] then redis.call('DEL', box.lease) end
-  return {}
-end
-
 -- Consumers that are no more, and have nothing pending.
 local function drop_consumers(mine)
   for _, said in ipairs(redis.call('XINFO', 'CONSUMERS', box.stream, group)) do

@@ -133,3 +133,68 @@ impl Holding {
         self.unsettled.iter().map(|(id, progress)| (id.clone(), progress.clone())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(now: Instant) -> Holding {
+        let mut holding = Holding::default();
+        holding.lease(2, now, false, None);
+        holding
+    }
+
+    #[test]
+    fn it_delivers_for_less_long_than_its_lease_lasts() {
+        let asked = Instant::now();
+        let mut holding = held(asked);
+        assert!(holding.is_held(asked + COUNTED_ON - Duration::from_millis(1)));
+        assert!(!holding.is_held(asked + COUNTED_ON) && COUNTED_ON < LEASE);
+        assert_eq!(holding.next_due(asked + COUNTED_ON), None);
+        holding.lease(0, asked, true, None);
+        assert!(!holding.is_held(asked));
+    }
+
+    #[test]
+    fn whoever_has_a_lease_anew_takes_again_and_whoever_renews_it_does_not() {
+        let now = Instant::now();
+        let mut holding = held(now);
+        let next = holding.next();
+        assert_eq!((next.from.as_str(), holding.next_due(now)), (FIRST, Some(UnixTime::default())));
+        holding.took(&next, "5-1".into(), false, None);
+        assert!(holding.has_more_to_take_again());
+        let next = holding.next();
+        holding.took(&next, String::new(), false, Some(UnixTime::from_secs(9)));
+        holding.lease(1, now, false, Some(UnixTime::from_secs(8)));
+        assert!(!holding.has_more_to_take_again());
+        assert_eq!(holding.next_due(now), Some(UnixTime::from_secs(8)));
+    }
+
+    #[test]
+    fn what_happens_while_redis_is_asked_is_not_lost() {
+        let now = Instant::now();
+        let mut holding = held(now);
+        let next = holding.next();
+        holding.took(&next, String::new(), false, None);
+        let next = holding.next();
+        holding.hear();
+        holding.give_back(None);
+        holding.took(&next, String::new(), false, None);
+        assert!(holding.untaken && holding.next().from == FIRST);
+    }
+
+    #[test]
+    fn what_is_out_is_not_handed_out_again_until_it_is_settled_or_given_back() {
+        let mut holding = held(Instant::now());
+        let id: Arc<str> = "d1".into();
+        let progress = Progress::fresh(UnixTime::from_secs(9));
+        assert!(holding.hand_out(&id) && !holding.hand_out(&id));
+        holding.owe(&id, progress.clone());
+        assert!(!holding.hand_out(&id) && holding.owed().len() == 1);
+        holding.settled(&id, &progress);
+        assert!(holding.owed().is_empty() && holding.due == Some(progress.due));
+        assert!(holding.hand_out(&id));
+        holding.give_back(Some(&id));
+        assert!(holding.hand_out(&id));
+    }
+}

@@ -187,6 +187,7 @@ impl Outbox for Deliveries {
         now: UnixTime,
         most: usize,
     ) -> Result<Vec<(Arc<Delivery>, Progress)>, Outage> {
+        self.link()?;
         self.settle_owed(hook).await?;
         let mut taken = Vec::new();
         while taken.len() < most {
