@@ -1,14 +1,12 @@
 //! The worker of one subscription: takes deliveries whose time has come out of the outbox and
 //! has them told, a few at once.
 //!
-//! - First attempts of one visitor go one after the other, in the order of their events; a
-//!   retry holds nothing back, and nothing holds back a retry.
+//! - Whose turn it is say the [`Lanes`].
 //! - Nothing is told to a receiver that has not confirmed that it wants to hear. What has
 //!   waited for that for three days is a dead letter.
 //! - An endpoint in trouble is left alone ([`Breaker`]); that uses up no attempts.
 //! - Of replicas that share a store only the owner delivers.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,16 +18,15 @@ use super::breaker::Breaker;
 use super::confirm::Wish;
 use super::details;
 use super::endpoint::Endpoint;
+use super::lanes::Lanes;
 use super::retry::Outcome;
 use crate::clock::UnixTime;
 use crate::outbound::{Failure, Shown};
-use crate::store::outbox::{Delivery, DeliveryState, Progress};
+use crate::store::outbox::{DeliveryState, Progress};
 use crate::telemetry::Told;
 
 /// Attempts that are under way at once.
 const AT_ONCE: usize = 8;
-/// Deliveries that are taken and not yet under way: those behind another of the same visitor.
-const MOST_HELD: usize = 256;
 /// How often ownership is asked for, and the least that is looked for something to do.
 const ROUND: Duration = Duration::from_secs(1);
 /// How often a receiver is asked whether it wants to hear, and what is too old looked for.
@@ -64,19 +61,10 @@ pub async fn work(webhooks: Arc<Webhooks>, endpoint: Arc<Endpoint>) {
     worker.end().await;
 }
 
-type Held = (Arc<Delivery>, Progress);
-
 /// Something that was under way and has ended.
 enum Ended {
     Attempt(Option<Outcome>),
     Challenge(Result<(), String>),
-}
-
-/// An attempt that is under way.
-struct Attempted {
-    id: Arc<str>,
-    /// Whose first attempt it is, if it is one.
-    first_of: Option<Arc<str>>,
 }
 
 struct Worker {
@@ -84,11 +72,7 @@ struct Worker {
     endpoint: Arc<Endpoint>,
     breaker: Breaker,
     under_way: JoinSet<Ended>,
-    /// What is under way, to be put back should it not come to its end.
-    attempted: HashMap<task::Id, Attempted>,
-    /// Visitors whose first attempt is under way.
-    busy: HashSet<Arc<str>>,
-    held: VecDeque<Held>,
+    lanes: Lanes,
     /// There may be something in the outbox that this process does not know of.
     look: bool,
     owns: bool,
@@ -106,9 +90,7 @@ impl Worker {
             endpoint,
             breaker: Breaker::default(),
             under_way: JoinSet::new(),
-            attempted: HashMap::new(),
-            busy: HashSet::new(),
-            held: VecDeque::new(),
+            lanes: Lanes::default(),
             look: true,
             owns: false,
             ownership_asked: None,
@@ -225,7 +207,7 @@ impl Worker {
     async fn take(&mut self, now: UnixTime) {
         let hook = &self.endpoint.hook;
         let outbox = self.webhooks.store.outbox();
-        let room = MOST_HELD.saturating_sub(self.held.len()).min(AT_ONCE * 4);
+        let room = self.lanes.room().min(AT_ONCE * 4);
         let is_due = outbox.next_due(hook).is_some_and(|due| due <= now);
         if room == 0 || !(is_due || self.look) {
             return;
@@ -233,7 +215,7 @@ impl Worker {
         match outbox.take(hook, now, room).await {
             Ok(taken) => {
                 self.look = taken.len() == room;
-                self.held.extend(taken);
+                self.lanes.take_in(taken);
             }
             Err(outage) => {
                 tracing::debug!(site = %hook.site, webhook = %hook.name, %outage, "deliveries cannot be read");
@@ -241,76 +223,43 @@ impl Worker {
         }
     }
 
-    /// Begins as many attempts as may be under way, in the order in which they were taken.
+    /// Begins as many attempts as may be under way.
     fn begin(&mut self, now: UnixTime) {
-        let allowed = self.breaker.allows(AT_ONCE);
-        let mut behind = HashSet::new();
-        let mut kept = VecDeque::with_capacity(self.held.len());
-        while let Some((delivery, progress)) = self.held.pop_front() {
-            let visitor = delivery.visitor.clone();
-            let is_first = progress.attempts == 0;
-            let waits_for_another =
-                is_first && (self.busy.contains(&visitor) || behind.contains(&visitor));
-            if waits_for_another
-                || self.attempted.len() >= allowed
-                || now < self.ready(&delivery, &progress)
-            {
-                if is_first {
-                    behind.insert(visitor);
+        let most = self.breaker.allows(AT_ONCE);
+        for (delivery, before) in self.lanes.next(now, self.first_wait(), most) {
+            let (webhooks, endpoint) = (self.webhooks.clone(), self.endpoint.clone());
+            let webhook = endpoint.webhook.load_full();
+            let told = delivery.clone();
+            let task = self.under_way.spawn(async move {
+                let outcome = webhooks.attempt(&endpoint, &webhook, &told, &before).await;
+                if outcome == Some(Outcome::Gone) && !details::is_push(&endpoint.hook) {
+                    webhooks.heed_wish(&endpoint.hook, &webhook, false);
                 }
-                kept.push_back((delivery, progress));
-                continue;
-            }
-            self.attempt(delivery, progress, is_first);
-        }
-        self.held = kept;
-    }
-
-    /// When it may be tried: the schedule's first entry is the wait before the first attempt.
-    fn ready(&self, delivery: &Delivery, progress: &Progress) -> UnixTime {
-        let first = self.endpoint.webhook.load().retry.first().copied().unwrap_or_default();
-        match progress.attempts {
-            0 => progress.due.max(delivery.event.at.after(first)),
-            _ => progress.due,
+                Ended::Attempt(outcome)
+            });
+            self.lanes.began(task.id(), delivery);
         }
     }
 
-    fn attempt(&mut self, delivery: Arc<Delivery>, before: Progress, is_first: bool) {
-        let first_of = is_first.then(|| delivery.visitor.clone());
-        self.busy.extend(first_of.clone());
-        let attempted = Attempted { id: delivery.id.clone(), first_of };
-        let (webhooks, endpoint) = (self.webhooks.clone(), self.endpoint.clone());
-        let webhook = endpoint.webhook.load_full();
-        let task = self.under_way.spawn(async move {
-            let outcome = webhooks.attempt(&endpoint, &webhook, &delivery, &before).await;
-            if outcome == Some(Outcome::Gone) && !details::is_push(&endpoint.hook) {
-                webhooks.heed_wish(&endpoint.hook, &webhook, false);
-            }
-            Ended::Attempt(outcome)
-        });
-        self.attempted.insert(task.id(), attempted);
+    /// The schedule's first entry.
+    fn first_wait(&self) -> Duration {
+        self.endpoint.webhook.load().retry.first().copied().unwrap_or_default()
     }
 
     /// How long there is nothing to do, unless something is rung for.
     fn idle(&self, now: UnixTime) -> Duration {
         let next = self.webhooks.store.outbox().next_due(&self.endpoint.hook);
-        let has_room = self.held.len() < MOST_HELD;
-        let next = next.filter(|_| has_room).map(|due| due.since(now));
-        let allowed = self.attempted.len() < self.breaker.allows(AT_ONCE);
-        let held = self.held.iter().filter(|(delivery, _)| !self.busy.contains(&delivery.visitor));
-        let held = held.map(|(delivery, progress)| self.ready(delivery, progress).since(now));
-        let held = held.min().filter(|_| allowed);
+        let next = next.filter(|_| self.lanes.room() > 0);
+        let held = self.lanes.soonest(self.first_wait(), self.breaker.allows(AT_ONCE));
+        let soonest = next.into_iter().chain(held).min();
+        let pause = soonest.map_or(ROUND, |soonest| soonest.since(now));
         // What could not be taken although its time has come is not asked for in a circle.
-        let pause = next.into_iter().chain(held).min().unwrap_or(ROUND);
         pause.clamp(Duration::from_millis(10), ROUND)
     }
 
     async fn heed(&mut self, ended: Result<(task::Id, Ended), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let attempted = self.attempted.remove(&id);
-        if let Some(visitor) = attempted.as_ref().and_then(|one| one.first_of.as_ref()) {
-            self.busy.remove(visitor);
-        }
+        let attempted = self.lanes.ended(id);
         match (ended, attempted) {
             (Ok((_, Ended::Attempt(Some(outcome)))), _) => {
                 self.judge(&outcome, (self.webhooks.clock)());
@@ -364,7 +313,7 @@ impl Worker {
 
     /// Puts back what was taken and is not under way.
     async fn let_go(&mut self) {
-        while let Some((delivery, _)) = self.held.pop_front() {
+        for delivery in self.lanes.put_down() {
             self.webhooks.store.outbox().give_back(&self.endpoint.hook, &delivery.id).await;
         }
     }
@@ -372,18 +321,18 @@ impl Worker {
     /// Takes leave: what is under way may come to its end, all else is put back.
     async fn end(mut self) {
         self.let_go().await;
-        let attempted = &mut self.attempted;
+        let lanes = &mut self.lanes;
         let under_way = &mut self.under_way;
         let rest = async {
             while let Some(ended) = under_way.join_next_with_id().await {
                 if let Ok((id, _)) = ended {
-                    attempted.remove(&id);
+                    lanes.ended(id);
                 }
             }
         };
         let _ = tokio::time::timeout(FAREWELL, rest).await;
         self.under_way.shutdown().await;
-        for attempted in self.attempted.values() {
+        for attempted in self.lanes.left() {
             self.webhooks.store.outbox().give_back(&self.endpoint.hook, &attempted.id).await;
         }
         self.webhooks.say_what_waits(&self.endpoint.hook, Default::default());

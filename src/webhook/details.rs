@@ -4,7 +4,6 @@
 //! there is a secret. What it is told is looked up at each attempt: the latest counts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -18,9 +17,6 @@ use crate::store::{Change, Memory, Posted};
 
 /// What the backend is called among subscriptions: no other has a dot in its name.
 pub const PUSH: &str = "details.push";
-
-/// Waits between attempts: those of Standard Webhooks, over three days.
-const RETRY: [u64; 10] = [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
 /// Whether it is the backend that is told.
 pub fn is_push(hook: &Hook) -> bool {
@@ -38,7 +34,7 @@ pub fn receiver(website: &Website) -> Option<Arc<Webhook>> {
         include: Include::default(),
         headers: Vec::new(),
         properties: Vec::new(),
-        retry: RETRY.map(Duration::from_secs).to_vec(),
+        retry: Format::Standard.retry(),
         reach: Reach::Anywhere,
         print: 0,
     }))

@@ -16,6 +16,7 @@ mod details;
 mod endpoint;
 mod enrich;
 mod fields;
+mod lanes;
 mod probe;
 mod retry;
 mod status;

@@ -5,4 +5,5 @@ mod asking;
 mod sockets;
 mod stage;
 mod stopping;
+mod subscribing;
 mod telling;

@@ -195,10 +195,22 @@ impl Stage {
     }
 
     pub fn begin_at(&self, visitor: &str, at: UnixTime) -> String {
+        self.begin_so(visitor, at, &["crm"])
+    }
+
+    /// The same, with these subscribed.
+    pub fn begin_for(&self, visitor: &str, subscribed: &[&str]) -> String {
+        self.begin_so(visitor, clock(), subscribed)
+    }
+
+    fn begin_so(&self, visitor: &str, at: UnixTime, subscribed: &[&str]) -> String {
         let number = self.events.fetch_add(1, Ordering::SeqCst);
         let id = format!("{number:032x}");
-        let mut delivery = delivery(&id, visitor);
-        delivery.event.at = at;
+        let told = |name: &&str| {
+            let mut delivery = delivery(&id, visitor);
+            (delivery.event.at, delivery.webhook) = (at, (*name).into());
+            Arc::new(delivery)
+        };
         let chat = Chat {
             session: format!("s{number}").into(),
             visitor: visitor.into(),
@@ -207,7 +219,7 @@ impl Stage {
             at,
             until: at.after(Duration::from_secs(60)),
             known_until: at.after(Duration::from_secs(3600)),
-            deliveries: vec![Arc::new(delivery)],
+            deliveries: subscribed.iter().map(told).collect(),
         };
         self.store.note(Change::Chat { site: "acme".into(), chat: Arc::new(chat) });
         id
