@@ -52,6 +52,7 @@ mod reload;
 mod replay;
 #[cfg(feature = "redis")]
 mod replicas;
+mod round_trip;
 mod secrecy;
 mod semantics;
 mod session_answers;

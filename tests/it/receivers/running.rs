@@ -9,8 +9,8 @@ use crate::support::{PATIENCE, eventually, ports};
 
 /// LiveSupporti's format: 32 to 64 characters.
 pub const SECRET: &str = "12345678901234567890123456789012";
-/// Standard Webhooks: 24 to 64 bytes; the one of its specification.
-pub const STANDARD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Standard Webhooks: 24 to 64 bytes.
+pub const STANDARD_SECRET: &str = "whsec_c2VjcmV0LW9mLXRoZS10ZXN0cy0wMTIzNDU2Nzg5";
 
 /// What is asked for by HTTP Basic where details are posted to.
 pub const USER: &str = "acme";
@@ -38,8 +38,15 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts one, which posts details to that address, and waits until it listens.
+    /// Starts one with its format's secret, which posts details to that address, and waits
+    /// until it listens.
     pub async fn start(name: &'static str, details: SocketAddr) -> Self {
+        let secret = if name.contains("standard") { STANDARD_SECRET } else { SECRET };
+        Self::with_secret(name, details, secret).await
+    }
+
+    /// The same with another secret.
+    pub async fn with_secret(name: &'static str, details: SocketAddr, secret: &str) -> Self {
         let address = ports::free();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path: PathBuf = examples("webhook-receivers").join(name);
@@ -48,7 +55,6 @@ impl Receiver {
         if ending == "php" {
             command.args(["-S", &address.to_string()]);
         }
-        let secret = if name.contains("standard") { STANDARD_SECRET } else { SECRET };
         let child = command
             .arg(&path)
             .env("LISTEN", address.port().to_string())
