@@ -1,5 +1,6 @@
 //! `/v1/sites/{site}/webhooks`: who hears of chats, told, ended and tried out. No secret is
-//! shown: of header fields only their names, of an address no query and no password.
+//! shown: of header fields only their names, of an address no query (and a password before
+//! its host is none of the configuration).
 
 use std::collections::BTreeMap;
 

@@ -26,7 +26,7 @@ fn acme() -> Vec<Site> {
     let mut acme = site(0, "acme", Mode::Require);
     acme.website.webhooks.push(Arc::new(Webhook {
         name: "crm".into(),
-        url: Uri::from_static("https://me:pass@crm.example:8443/hook?token=hush"),
+        url: Uri::from_static("https://crm.example:8443/hook?token=hush"),
         format: Format::Livesupporti,
         secrets: vec![Secret::new(b"hush-hush-hush-hush-hush-hush-32".to_vec())],
         include: Include { visitor: true, claimed: false },
