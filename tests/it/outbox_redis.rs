@@ -130,6 +130,13 @@ async fn lapse_lease(server: &RedisServer) {
 async fn a_chat_that_begins_on_two_replicas_at_once_is_one_event() {
     let server = RedisServer::start(&[]).await;
     let (one, other) = two(&server).await;
+    let woken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let wakes = woken.clone();
+    other.store.memory().listen(move |change| {
+        let is_told = |chat: &Chat| chat.deliveries.iter().any(|told| *told.id == *"d4");
+        let told = matches!(change, Change::Chat { chat, .. } if is_told(chat));
+        wakes.fetch_or(told, std::sync::atomic::Ordering::Relaxed);
+    });
     one.begins("s1", "ada", &["d1"]);
     other.begins("s1", "ada", &["d2"]);
     one.behind_all_noted(&other).await;
@@ -139,6 +146,7 @@ async fn a_chat_that_begins_on_two_replicas_at_once_is_one_event() {
     one.behind_all_noted(&other).await;
     assert_eq!(one.depth("crm").await, (2, 0));
     assert!(other.site().visits().has_begun("s2", UnixTime::now()) && other.knows("ada"));
+    assert!(woken.load(std::sync::atomic::Ordering::Relaxed), "whoever delivers hears of it");
     let listed = other.lists(None).await;
     assert!(listed[0] == "d4" && ["d1", "d2"].contains(&&*listed[1]), "{listed:?}");
     let left: i64 = server.ask(&["PTTL", "countersign:chat:acme/s1"]).await;

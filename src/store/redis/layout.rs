@@ -158,7 +158,7 @@ fn told(change: &Change) -> (&'static str, String) {
         Change::Details { posted, .. } => ("posted", format!("{site}/{}", posted.visitor)),
         Change::Subscription { webhook, .. } => ("subscribed", format!("{site}/{webhook}")),
         Change::Chat { chat, .. } => {
-            let change = Change::Chat { site: site.clone(), chat: visits::bare(chat) };
+            let change = Change::Chat { site: site.clone(), chat: visits::impersonal(chat) };
             ("change", serde_json::to_string(&change).unwrap_or_default())
         }
         // No entry is made of these.

@@ -21,6 +21,19 @@ pub fn bare(chat: &Chat) -> Arc<Chat> {
     Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() })
 }
 
+/// A chat as the log tells of it: to whom something is to be told, so that whoever delivers
+/// wakes, but nothing of the person.
+pub fn impersonal(chat: &Chat) -> Arc<Chat> {
+    let without = |delivery: &Arc<Delivery>| {
+        let mut delivery = Delivery::clone(delivery);
+        let event = &mut delivery.event;
+        (event.email, event.name, event.claimed) = (None, None, None);
+        Arc::new(delivery)
+    };
+    let deliveries = chat.deliveries.iter().map(without).collect();
+    Arc::new(Chat { deliveries, ..chat.clone() })
+}
+
 /// The arguments of a chat that begins; `name` is its visitor's.
 pub fn chat<'a>(call: &'a mut Cmd, name: &str, chat: &Chat) -> &'a mut Cmd {
     call.arg("chat").arg(name).arg(&*chat.session);
