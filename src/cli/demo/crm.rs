@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
@@ -26,6 +26,9 @@ use super::{heard, signature};
 const MOST_SHOWN: usize = 20;
 /// Changes that a slow socket may lag behind.
 const MOST_CHANGES: usize = 64;
+
+/// All but what RFC 3986 §2.3 leaves alone.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A customer: id, email, and what an agent should know.
 type Customer = (&'static str, &'static str, [(&'static str, &'static str); 3]);
@@ -181,7 +184,7 @@ fn customer(visitor: &Value) -> Option<(&'static str, &'static Customer)> {
 /// What is posted, and where.
 fn details(data: &Value, (_, _, fields): &Customer) -> (String, Value) {
     let visitor = &data["Visitor"]["Id"];
-    let id = utf8_percent_encode(visitor.as_str().unwrap_or_default(), NON_ALPHANUMERIC);
+    let id = utf8_percent_encode(visitor.as_str().unwrap_or_default(), RESERVED);
     let field = |(name, value): &(&str, &str)| -> Value {
         let pair = [("name", *name), ("value", *value)].map(|(k, v)| (k.to_owned(), v.into()));
         Map::from_iter(pair).into()
