@@ -28,7 +28,7 @@ async fn a_chat_that_begins_comes_back_as_details_on_the_agents_page() {
         "sha256=",
         "\"Action\": \"chat.started\"",
         "Looked up by email ana@acme.example",
-        "POST /api/visitors/user%2D123/details",
+        "POST /api/visitors/user-123/details",
         "\"VisitorId\": \"user-123\"",
     ] {
         assert!(shown.contains(words), "no {words:?} in {shown}");

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::heard::{self, Visitor};
 use super::room::Room;
@@ -25,6 +26,14 @@ pub struct Backend {
     origins: Vec<String>,
     /// What the gateway signs with when it is the one that asks.
     push: String,
+}
+
+/// What the gateway passes on, as far as it is looked at.
+#[derive(Deserialize)]
+struct Told {
+    site: String,
+    id: String,
+    details: Map<String, Value>,
 }
 
 impl Backend {
@@ -89,11 +98,13 @@ impl Backend {
         if !signature::standard(&self.push, &parts.headers, &body, UnixTime::now()) {
             return web::text(StatusCode::UNAUTHORIZED, "The signature does not fit.\n");
         }
-        let told: Value = serde_json::from_slice(&body).unwrap_or_default();
-        if let (Some(site), Some(id)) = (told["site"].as_str(), told["id"].as_str()) {
-            self.room.learn(site, id, &told["details"]);
+        match serde_json::from_slice(&body) {
+            Ok(Told { site, id, details }) => {
+                self.room.learn(&site, &id, &Value::Object(details));
+                web::text(StatusCode::OK, "")
+            }
+            Err(_) => web::text(StatusCode::BAD_REQUEST, "These are no details.\n"),
         }
-        web::text(StatusCode::OK, "")
     }
 
     fn room(&self, asked: Asked) -> Answer {

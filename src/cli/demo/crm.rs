@@ -13,8 +13,9 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value, json};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -26,6 +27,9 @@ use super::{heard, signature};
 const MOST_SHOWN: usize = 20;
 /// Changes that a slow socket may lag behind.
 const MOST_CHANGES: usize = 64;
+
+/// All but what RFC 3986 §2.3 leaves alone.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A customer: id, email, and what an agent should know.
 type Customer = (&'static str, &'static str, [(&'static str, &'static str); 3]);
@@ -47,10 +51,71 @@ const CUSTOMERS: [Customer; 2] = [
 /// The website's server, as far as chats concern it.
 pub struct Crm {
     gateway: Arc<Gateway>,
-    shown: Mutex<Vec<Value>>,
+    shown: Mutex<Vec<Entry>>,
     /// Events that are done: the same one may come again.
     done: Mutex<BTreeSet<String>>,
-    changes: broadcast::Sender<Arc<Value>>,
+    changes: broadcast::Sender<Arc<Entry>>,
+}
+
+/// LiveSupporti's event, as far as it is looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Event {
+    id: String,
+    notifications: [Notification; 1],
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Notification {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Data {
+    account_id: String,
+    agent_id: String,
+    visitor: Visitor,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Visitor {
+    id: String,
+    /// Empty where none is signed.
+    email: String,
+    verified: bool,
+}
+
+/// One webhook and what came of it, as the page shows it.
+#[derive(Clone, Serialize)]
+struct Entry {
+    number: String,
+    system: &'static str,
+    received: Value,
+    signed: bool,
+    repeated: bool,
+    unknown: bool,
+    found: Option<Value>,
+    sent: Option<Value>,
+    answered: Option<Value>,
+}
+
+impl Entry {
+    fn new(system: &System, received: Value, signed: bool) -> Self {
+        Self {
+            number: uuid::Uuid::now_v7().simple().to_string(),
+            system: system.name,
+            received,
+            signed,
+            repeated: false,
+            unknown: false,
+            found: None,
+            sent: None,
+            answered: None,
+        }
+    }
 }
 
 impl Crm {
@@ -83,33 +148,31 @@ impl Crm {
         let (headers, body) = (request.headers(), request.body());
         let secret = self.gateway.shared().webhook.as_bytes();
         let signed = signature::livesupporti(secret, headers, body);
-        let mut entry = json!({
-            "number": uuid::Uuid::now_v7().simple().to_string(), "system": system.name,
-            "received": heard::request(request, body), "signed": signed,
-        });
+        let mut entry = Entry::new(system, heard::request(request, body), signed);
         self.show(&entry);
         if !signed {
             return web::text(StatusCode::UNAUTHORIZED, "The signature does not fit.\n");
         }
-        let event: Value = serde_json::from_slice(body).unwrap_or_default();
-        let id = event["Id"].as_str().unwrap_or_default().to_owned();
+        let Ok(Event { id, notifications: [Notification { data }] }) = serde_json::from_slice(body)
+        else {
+            return web::text(StatusCode::BAD_REQUEST, "This is no event.\n");
+        };
         if self.done.lock().contains(&id) {
-            entry["repeated"] = true.into();
+            entry.repeated = true;
             self.show(&entry);
             return web::text(StatusCode::OK, "");
         }
-        let data = &event["Notifications"][0]["Data"];
-        let Some((by, customer)) = customer(&data["Visitor"]) else {
-            entry["unknown"] = true.into();
+        let Some((by, customer)) = customer(&data.visitor) else {
+            entry.unknown = true;
             self.show(&entry);
             return web::text(StatusCode::OK, "");
         };
-        entry["found"] = json!({ "by": by, "id": customer.0, "email": customer.1 });
-        let (path, details) = details(data, customer);
-        entry["sent"] = json!({ "target": path, "body": details });
+        let (target, details) = details(&data, customer);
+        entry.found = Some(json!({ "by": by, "id": customer.0, "email": customer.1 }));
+        entry.sent = Some(json!({ "target": target, "body": details }));
         self.show(&entry);
-        let (status, said) = self.post(system, &path, &details).await;
-        entry["answered"] = json!({ "status": status, "body": said });
+        let (status, said) = self.post(system, &target, &details).await;
+        entry.answered = Some(json!({ "status": status, "body": said }));
         self.show(&entry);
         if status != 200 {
             // Then it comes again.
@@ -129,9 +192,9 @@ impl Crm {
     }
 
     /// Keeps an entry, or what it has become, and tells everybody who looks.
-    fn show(&self, entry: &Value) {
+    fn show(&self, entry: &Entry) {
         let mut shown = self.shown.lock();
-        match shown.iter_mut().find(|known| known["number"] == entry["number"]) {
+        match shown.iter_mut().find(|known| known.number == entry.number) {
             Some(known) => *known = entry.clone(),
             None => shown.push(entry.clone()),
         }
@@ -166,31 +229,23 @@ impl Crm {
 }
 
 /// By the email that the website itself signed; where the system signs none, by its own id.
-fn customer(visitor: &Value) -> Option<(&'static str, &'static Customer)> {
-    let email = visitor["Email"].as_str().filter(|email| !email.is_empty());
-    let verified = visitor["Verified"] == true;
-    match email {
-        Some(email) => CUSTOMERS.iter().find(|known| known.1 == email).map(|c| ("email", c)),
-        None if verified => {
-            CUSTOMERS.iter().find(|known| visitor["Id"] == known.0).map(|c| ("id", c))
-        }
-        None => None,
+fn customer(visitor: &Visitor) -> Option<(&'static str, &'static Customer)> {
+    if visitor.email.is_empty() {
+        let known = CUSTOMERS.iter().find(|known| visitor.verified && known.0 == visitor.id);
+        return known.map(|known| ("id", known));
     }
+    CUSTOMERS.iter().find(|known| known.1 == visitor.email).map(|known| ("email", known))
 }
 
-/// What is posted, and where.
-fn details(data: &Value, (_, _, fields): &Customer) -> (String, Value) {
-    let visitor = &data["Visitor"]["Id"];
-    let id = utf8_percent_encode(visitor.as_str().unwrap_or_default(), NON_ALPHANUMERIC);
-    let field = |(name, value): &(&str, &str)| -> Value {
-        let pair = [("name", *name), ("value", *value)].map(|(k, v)| (k.to_owned(), v.into()));
-        Map::from_iter(pair).into()
-    };
+/// Where it is posted to, and what.
+fn details(data: &Data, (_, _, fields): &Customer) -> (String, Value) {
+    let Data { account_id, agent_id, visitor } = data;
+    let fields = fields.iter().map(|(name, value)| json!({ "name": name, "value": value }));
     let details = json!({
-        "AccountId": data["AccountId"], "AgentId": data["AgentId"], "VisitorId": visitor,
-        "Fields": fields.iter().map(field).collect::<Vec<_>>(),
+        "AccountId": account_id, "AgentId": agent_id, "VisitorId": visitor.id,
+        "Fields": fields.collect::<Vec<_>>(),
     });
-    (format!("/api/visitors/{id}/details"), details)
+    (format!("/api/visitors/{}/details", utf8_percent_encode(&visitor.id, RESERVED)), details)
 }
 
 async fn say(socket: &mut Socket, value: &Value) -> bool {
@@ -201,22 +256,26 @@ async fn say(socket: &mut Socket, value: &Value) -> bool {
 mod tests {
     use super::*;
 
+    fn visitor(id: &str, email: &str, verified: bool) -> Visitor {
+        Visitor { id: id.to_owned(), email: email.to_owned(), verified }
+    }
+
     #[test]
     fn a_visitor_is_found_by_the_signed_email_and_without_one_by_the_proven_id() {
-        let found = |visitor: Value| customer(&visitor).map(|(by, customer)| (by, customer.0));
-        let ana = json!({ "Id": "user-1", "Email": "ana@acme.example", "Verified": true });
-        assert_eq!(found(ana), Some(("email", "user-123")));
-        let ben = json!({ "Id": "user-456", "Email": "", "Verified": true });
-        assert_eq!(found(ben), Some(("id", "user-456")));
+        let found = |id, email, verified| {
+            customer(&visitor(id, email, verified)).map(|(by, customer)| (by, customer.0))
+        };
+        assert_eq!(found("user-1", "ana@acme.example", true), Some(("email", "user-123")));
+        assert_eq!(found("user-456", "", true), Some(("id", "user-456")));
         // A guest has chosen no such id; and whoever signed in with a foreign email is foreign.
-        assert_eq!(found(json!({ "Id": "user-456", "Email": "", "Verified": false })), None);
-        let eve = json!({ "Id": "user-123", "Email": "eve@elsewhere.example", "Verified": true });
-        assert_eq!(found(eve), None);
+        assert_eq!(found("user-456", "", false), None);
+        assert_eq!(found("user-123", "eve@elsewhere.example", true), None);
     }
 
     #[test]
     fn details_go_back_under_the_names_with_which_the_visitor_came() {
-        let data = json!({ "AccountId": "a", "AgentId": "", "Visitor": { "Id": "user/1" } });
+        let visitor = visitor("user/1", "", true);
+        let data = Data { account_id: "a".to_owned(), agent_id: String::new(), visitor };
         let (path, details) = details(&data, &CUSTOMERS[0]);
         assert_eq!(path, "/api/visitors/user%2F1/details");
         assert_eq!(details["AccountId"], "a");
