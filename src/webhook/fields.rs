@@ -17,12 +17,15 @@ struct Field {
     value: String,
 }
 
+/// A field's name and what it says.
+pub type Named = (Arc<str>, Arc<str>);
+
 /// Reads `{"fields": [{"name": …, "value": …}]}`.
 ///
 /// # Errors
 /// It is something else, there are too many, a name is empty or there twice: a sentence that
 /// repeats nothing of it.
-pub fn read(body: &[u8]) -> Result<Vec<(Arc<str>, Arc<str>)>, String> {
+pub fn read(body: &[u8]) -> Result<Vec<Named>, String> {
     // serde's own words would show values.
     let answer: Answer = serde_json::from_slice(body).map_err(|error| {
         format!(
@@ -36,7 +39,7 @@ pub fn read(body: &[u8]) -> Result<Vec<(Arc<str>, Arc<str>)>, String> {
     if count > MOST_FIELDS {
         return Err(format!("the answer has {count} fields; at most {MOST_FIELDS} are taken"));
     }
-    let mut fields: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(count);
+    let mut fields: Vec<Named> = Vec::with_capacity(count);
     for Field { name, value } in answer.fields {
         if name.is_empty() {
             return Err("the answer has a field without a name".to_owned());
