@@ -46,7 +46,7 @@ fn embedded(folder: &Path) -> String {
 /// Half of what comes is refused, in no pattern.
 fn half(number: usize) -> u16 {
     let mixed = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
-    if mixed.count_ones() % 2 == 0 { 200 } else { 500 }
+    if mixed.count_ones().is_multiple_of(2) { 200 } else { 500 }
 }
 
 /// Which chats began, by visitor, in their order: the ids of the requests.

@@ -34,6 +34,7 @@ mod front;
 mod http2;
 mod idle;
 mod init;
+mod inside;
 mod kept;
 mod key_sets;
 mod limits;
