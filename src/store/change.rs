@@ -91,7 +91,8 @@ pub enum Change {
         /// When.
         at: UnixTime,
     },
-    /// A chat has begun; nothing, if one of the same session has begun before and still counts.
+    /// A chat has begun. If one of the same session has begun before and still counts, nobody
+    /// hears of it; at most its visitor is known again.
     Chat {
         /// Where.
         site: Arc<str>,

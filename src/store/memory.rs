@@ -129,7 +129,7 @@ impl Memory {
     }
 
     /// Whether a session is bound to the same already, a short while ago; or a chat of the
-    /// same session has begun.
+    /// same session has begun, by which its visitor is known.
     pub(super) fn knows(&self, change: &Change) -> bool {
         let Some(site) = self.site(change.site()) else { return false };
         match change {

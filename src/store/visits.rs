@@ -21,7 +21,7 @@ pub const MOST_FIELDS: usize = 100;
 /// A chat that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
-    /// What makes it one chat: a session, or its visitor.
+    /// What makes it one chat: a session and its visitor, or the visitor alone.
     pub session: Arc<str>,
     /// Whose it is.
     pub visitor: Arc<str>,
@@ -38,6 +38,16 @@ pub struct Chat {
     /// Who is to hear of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<Arc<Delivery>>,
+}
+
+impl Chat {
+    /// This one, made to last by a later one of the same session: it still counts, but its
+    /// visitor is not known by it any more. Nobody hears of it again.
+    pub(super) fn renewed_by(&self, later: &Self) -> Option<Self> {
+        let lapsed = self.known_until <= later.at && self.known_until < later.known_until;
+        let renewed = || Self { until: self.until, deliveries: Vec::new(), ..later.clone() };
+        (lapsed && later.at < self.until).then(renewed)
+    }
 }
 
 /// Something that the website's server said of a visitor.
@@ -128,20 +138,22 @@ pub struct Visits {
 }
 
 impl Visits {
-    /// A chat begins; says whether it is the first one of its session.
+    /// A chat begins, or makes its visitor known again; says whether it is the first one of
+    /// its session.
     pub fn begin(&self, chat: &Chat) -> bool {
         let kept = || Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() });
         let news = self.chats.write(&*chat.session, |map| match map.get_mut(&chat.session) {
-            Some(known) if chat.at < known.until => false,
+            Some(known) if chat.at < known.until => {
+                *known = Arc::new(known.renewed_by(chat)?);
+                Some(false)
+            }
             Some(known) => {
                 *known = kept();
-                true
+                Some(true)
             }
-            None => map.insert(chat.session.clone(), kept()).is_none(),
+            None => Some(map.insert(chat.session.clone(), kept()).is_none()),
         });
-        if news != Some(true) {
-            return false;
-        }
+        let Some(is_first) = news.flatten() else { return false };
         self.visitors.write(&*chat.visitor, |map| {
             let visit = map.entry(chat.visitor.clone()).or_default();
             if visit.at <= chat.at {
@@ -151,12 +163,18 @@ impl Visits {
             }
             visit.until = visit.until.max(chat.known_until);
         });
-        true
+        is_first
     }
 
-    /// Whether a chat of this session has begun and still counts.
-    pub fn has_begun(&self, session: &str, now: UnixTime) -> bool {
+    /// Whether a chat of this session has begun and still counts: nobody hears of another.
+    pub fn counts(&self, session: &str, now: UnixTime) -> bool {
         self.chats.read(session, |chat| now < chat.until).unwrap_or_default()
+    }
+
+    /// The same, and its visitor is still known by it: another one changes nothing.
+    pub fn has_begun(&self, session: &str, now: UnixTime) -> bool {
+        let says_all = |chat: &Arc<Chat>| now < chat.until && now < chat.known_until;
+        self.chats.read(session, says_all).unwrap_or_default()
     }
 
     /// Something is said of a visitor; of nobody, if he is not known.
@@ -282,6 +300,17 @@ mod tests {
         assert!(!visits.begin(&chat("s1", "ada", 20)) && visits.has_begun("s1", at(20)));
         assert!(visits.begin(&chat("s2", "ada", 20)));
         assert!(visits.begin(&chat("s1", "ada", 200)));
+    }
+
+    #[test]
+    fn a_chat_that_outlives_what_is_known_of_its_visitor_makes_him_known_again() {
+        let visits = Visits::default();
+        let lasting = |begun| Chat { until: at(begun + 1000), ..chat("s1", "ada", begun) };
+        assert!(visits.begin(&lasting(10)) && !visits.begin(&lasting(50)));
+        assert!(!visits.knows("ada", at(120)) && visits.counts("s1", at(120)));
+        assert!(!visits.has_begun("s1", at(120)) && !visits.begin(&lasting(120)));
+        assert!(visits.knows("ada", at(219)) && visits.has_begun("s1", at(219)));
+        assert!(!visits.counts("s1", at(1010)), "it lasts no longer for that");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::clock::UnixTime;
 use crate::identity::Visitor;
 use crate::plan::{Include, Plan, Site, Starts, Webhook};
 use crate::store::outbox::{Delivery, Event, EventKind};
-use crate::store::{Change, Chat, Digest};
+use crate::store::{Change, Chat, Digest, Visits};
 
 /// A chat that begins once the backend has answered as it should.
 pub struct Beginning {
@@ -92,8 +92,11 @@ impl Beginning {
     }
 
     /// Begins it, in the session that the request showed or the answer brought, if there is
-    /// one, and has a verified visitor asked about as `plan` says; nothing, if a chat of the
-    /// same session has begun already. Says whether it has begun now.
+    /// one, and has a verified visitor asked about as `plan` says. If a chat of this visitor in
+    /// the same session has begun already, nobody hears of it; at most he is known again, where
+    /// the session has outlived that. Says whether it has begun now.
+    ///
+    /// Who logs in within his session is somebody else then, whose chat begins.
     pub fn begin(
         self,
         session: Option<Digest>,
@@ -109,20 +112,27 @@ impl Beginning {
             (None, None) => format!("g_{}", uuid::Uuid::now_v7().simple()).into(),
         };
         let (key, lasts): (Arc<str>, _) = match (session, self.session_ttl) {
-            (Some(session), Some(ttl)) => (String::from(session).into(), ttl),
+            (Some(session), Some(ttl)) => {
+                (format!("{} {visitor}", String::from(session)).into(), ttl)
+            }
             // No digest holds a colon.
             _ => (format!("visitor:{visitor}").into(), self.ttl),
         };
-        {
+        let is_news = {
             // Of two answers at the same moment one begins it.
             let _beginning = webhooks.beginning.lock();
             let known = store.memory().site(&self.site);
-            if known.is_some_and(|known| known.visits().has_begun(&key, now)) {
+            let is = |said: fn(&Visits, &str, UnixTime) -> bool| {
+                known.as_ref().is_some_and(|known| said(known.visits(), &key, now))
+            };
+            if is(Visits::has_begun) {
                 return false;
             }
-            let each = self.webhooks.iter().map(|webhook| self.delivery(webhook, &visitor, now));
+            let is_news = !is(Visits::counts);
+            let heard = self.webhooks.iter().filter(|_| is_news);
+            let each = heard.map(|webhook| self.delivery(webhook, &visitor, now));
             let chat = Arc::new(Chat {
-                session: key,
+                session: key.clone(),
                 visitor: visitor.clone(),
                 account_id: self.account_id.clone(),
                 agent_id: self.agent_id.clone(),
@@ -132,13 +142,14 @@ impl Beginning {
                 deliveries: each.collect(),
             });
             store.note(Change::Chat { site: self.site.clone(), chat });
-        }
+            is_news
+        };
         let site = plan.sites.iter().find(|site| site.name == self.site);
         if let (Some(site), Some(id)) = (site, self.id) {
             let Self { name, email, request_id, .. } = self;
             webhooks.enrich(site, Question { id, name, email, request_id });
         }
-        true
+        is_news
     }
 
     fn delivery(&self, webhook: &Webhook, visitor: &Arc<str>, now: UnixTime) -> Arc<Delivery> {

@@ -115,6 +115,24 @@ impl Replica {
     }
 }
 
+#[tokio::test]
+async fn a_chat_that_outlives_what_is_known_of_its_visitor_makes_him_known_again_to_all() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    let now = UnixTime::now();
+    let begun = UnixTime::from_secs(now.as_secs() - 20);
+    let first = Chat { at: begun, known_until: begun.after(SECOND), ..chat("s1", "ada", &["d1"]) };
+    one.store.note(Change::Chat { site: site(), chat: Arc::new(first) });
+    one.behind_all_noted(&other).await;
+    assert!(!one.knows("ada") && !other.knows("ada"));
+    other.begins("s1", "ada", &[]);
+    other.behind_all_noted(&one).await;
+    assert!(one.knows("ada") && one.site().visits().has_begun("s1", UnixTime::now()));
+    assert_eq!(one.depth("crm").await, (1, 0), "nobody hears of it twice");
+    let late = Replica::of(server.address).await;
+    assert!(late.knows("ada") && late.site().visits().counts("s1", UnixTime::now()));
+}
+
 /// What the log says, in full.
 async fn log(server: &RedisServer) -> String {
     let log: redis::Value = server.ask(&["XRANGE", "countersign:log", "-", "+"]).await;

@@ -168,6 +168,21 @@ async fn what_was_written_is_there_after_a_restart_and_so_is_what_was_noted() {
 }
 
 #[tokio::test]
+async fn whom_his_chat_makes_known_again_is_so_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path());
+    let first = Chat { known_until: at(45), ..Chat::clone(&chat("s1", "ada", 40, &["d1"])) };
+    for chat in [Arc::new(first), chat("s1", "ada", 50, &[])] {
+        store.note(Change::Chat { site: "acme".into(), chat });
+    }
+    store.close();
+    drop(store);
+    let store = opened(folder.path());
+    let known = store.memory().site("acme").unwrap();
+    assert!(known.visits().knows("ada", at(60)) && known.visits().has_begun("s1", at(60)));
+}
+
+#[tokio::test]
 async fn deliveries_go_on_after_a_restart_where_they_stood() {
     let folder = tempfile::tempdir().unwrap();
     let hook = Hook { site: "acme".into(), name: "crm".into() };

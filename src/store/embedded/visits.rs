@@ -23,13 +23,18 @@ pub fn delivery_key(webhook: &str, id: &str) -> String {
     format!("{webhook}/{id}")
 }
 
-/// A chat begins, unless one of its session has begun that still counts.
+/// A chat begins, unless one of its session has begun that still counts: that one may make
+/// its visitor known again.
 pub fn begin(file: &WriteTransaction, site: &Arc<str>, chat: &Chat) -> Result<(), Trouble> {
     let key = (&**site, &*chat.session);
     let mut chats = file.open_table(CHATS)?;
     if let Some(Change::Chat { chat: before, .. }) = row(&chats, key)?
         && chat.at < before.until
     {
+        if let Some(renewed) = before.renewed_by(chat) {
+            let (site, chat) = (site.clone(), Arc::new(renewed));
+            chats.insert(key, &*written(&Change::Chat { site, chat })?)?;
+        }
         return Ok(());
     }
     let kept = Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() });

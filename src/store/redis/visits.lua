@@ -50,17 +50,22 @@ function operations.chat()
   expect(visitor, 'hash')
   expect(chats, 'zset')
   local found = expect_deliveries(16)
-  if redis.call('EXISTS', key) == 1 or is_forgotten(ARGV[9]) then return end
-  redis.call('SET', key, name)
-  expire(key, over)
-  enlist(chats, ARGV[14], ARGV[10], over)
-  redis.call('ZREMRANGEBYSCORE', chats, '-inf', ms(now))
-  redis.call('ZREMRANGEBYRANK', chats, 0, -1 - most_chats)
+  -- One that counts may have outlived what is known of its visitor: he is known again then.
+  local counts = redis.call('EXISTS', key) == 1
+  local known = tonumber(redis.call('HGET', visitor, 'until') or '0') > tonumber(ARGV[9])
+  if counts and known or is_forgotten(ARGV[9]) then return end
+  if not counts then
+    redis.call('SET', key, name)
+    expire(key, over)
+    enlist(chats, ARGV[14], ARGV[10], over)
+    redis.call('ZREMRANGEBYSCORE', chats, '-inf', ms(now))
+    redis.call('ZREMRANGEBYRANK', chats, 0, -1 - most_chats)
+  end
   if tonumber(redis.call('HGET', visitor, 'at') or '-1') <= tonumber(ARGV[9]) then
     redis.call('HSET', visitor, 'account', ARGV[12], 'agent', ARGV[13], 'at', ARGV[9])
   end
-  keep_visitor(ARGV[11], over)
-  put_deliveries(found, 16, ARGV[9], ARGV[15])
+  keep_visitor(ARGV[11], counts and 0 or over)
+  if not counts then put_deliveries(found, 16, ARGV[9], ARGV[15]) end
   return true
 end
 

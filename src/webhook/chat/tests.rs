@@ -143,6 +143,30 @@ fn a_session_begins_one_chat_however_often_the_backend_answers_so() {
 }
 
 #[test]
+fn a_guest_who_logs_in_within_his_session_is_somebody_whose_chat_begins() {
+    let scene = Scene::of(site(by_answer()));
+    assert!(scene.begins(scene.post(&guest()), Some("s1"), NOW));
+    assert!(scene.begins(scene.post(&ada()), Some("s1"), NOW));
+    assert!(scene.visit("ada").is_some());
+    let heard: Vec<_> = scene.queued().into_iter().map(|(_, visitor, _)| visitor).collect();
+    assert_eq!(heard.iter().filter(|visitor| ***visitor == *"ada").count(), 2);
+    assert!(!scene.begins(scene.post(&ada()), Some("s1"), NOW + 5));
+    assert!(!scene.begins(scene.post(&guest()), Some("s1"), NOW + 5));
+}
+
+#[test]
+fn a_session_that_outlives_what_is_known_of_its_visitor_makes_him_known_again_quietly() {
+    let mut short = site(by_answer());
+    short.website.ttl = Duration::from_secs(100);
+    let scene = Scene::of(short);
+    assert!(scene.begins(scene.post(&ada()), Some("s1"), NOW - 200));
+    assert!(scene.visit("ada").is_none());
+    assert!(!scene.begins(scene.post(&ada()), Some("s1"), NOW - 50));
+    assert!(scene.visit("ada").is_some());
+    assert_eq!(scene.queued().len(), 2, "nobody hears of it twice");
+}
+
+#[test]
 fn without_sessions_a_visitors_chats_are_one_for_the_time_that_details_are_kept() {
     let mut without = site(by_answer());
     without.remembers.session = None;
