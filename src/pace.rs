@@ -1,25 +1,32 @@
 //! How often one client may do what nobody needs to do often: use the widget's own endpoints,
-//! which cost a verification and may write, or try passwords.
+//! which cost a verification and may write, begin chats, or try passwords; and how often the
+//! log says one thing.
 //!
 //! There is a fixed number of counters, and a client's is found by a hash that nobody outside
 //! can compute. Two clients may have the same one, which is no harm at these numbers; but
 //! nobody can use up room, or choose whom to share a counter with. One who has IPv6 has 2⁶⁴
 //! addresses: the network counts as the client.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Calls of one client in each window, on one site.
+use parking_lot::Mutex;
+
+/// Calls of one client in each window, on one site, where nothing else is said.
 const MOST: u32 = 30;
 /// How long a window lasts: who has called too often may call again after it.
 pub const WINDOW: Duration = Duration::from_secs(10);
 /// How many counters there are; a power of two.
 const COUNTERS: usize = 1 << 16;
 
-/// Counts calls by site and client, in windows that all begin together.
+/// How often the log says one thing, at most.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
+/// Counts calls by who makes them, in windows that all begin together.
 pub struct Pace {
+    most: u32,
     begun: Instant,
     hasher: RandomState,
     /// Each a window's number and, in the lower half, the calls in it.
@@ -28,18 +35,28 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
-        Self { begun: Instant::now(), hasher: RandomState::new(), counters }
+        Self::of(MOST)
     }
 }
 
 impl Pace {
-    /// Counts a call; whether it may be made.
+    /// So many calls of each in a window.
+    pub fn of(most: u32) -> Self {
+        let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
+        Self { most, begun: Instant::now(), hasher: RandomState::new(), counters }
+    }
+
+    /// Counts a call of a client; whether it may be made.
     pub fn permits(&self, site: usize, client: Option<IpAddr>, now: Instant) -> bool {
-        let Some((counter, window)) = self.counter(site, client, now) else { return false };
+        self.permits_to(&(site, Network::of(client)), now)
+    }
+
+    /// Counts a call of whomever this stands for; whether it may be made.
+    pub fn permits_to(&self, whom: &impl Hash, now: Instant) -> bool {
+        let Some((counter, window)) = self.counter(whom, now) else { return false };
         let next = |before: u64| match before >> 32 == window {
             // Calls that are turned away need not be counted.
-            true if is_spent(before) => None,
+            true if self.is_spent(before) => None,
             true => Some(before + 1),
             false => Some(window << 32 | 1),
         };
@@ -47,35 +64,60 @@ impl Pace {
     }
 
     /// Whether no further call may be made in this window; counts nothing.
-    pub fn is_over(&self, site: usize, client: Option<IpAddr>, now: Instant) -> bool {
-        self.counter(site, client, now).is_none_or(|(counter, window)| {
+    pub fn is_over(&self, whom: &impl Hash, now: Instant) -> bool {
+        self.counter(whom, now).is_none_or(|(counter, window)| {
             let calls = counter.load(Ordering::Relaxed);
-            calls >> 32 == window && is_spent(calls)
+            calls >> 32 == window && self.is_spent(calls)
         })
     }
 
-    fn counter(
-        &self,
-        site: usize,
-        client: Option<IpAddr>,
-        now: Instant,
-    ) -> Option<(&AtomicU64, u64)> {
+    fn counter(&self, whom: &impl Hash, now: Instant) -> Option<(&AtomicU64, u64)> {
         let window = now.duration_since(self.begun).as_secs() / WINDOW.as_secs();
-        let hash = self.hasher.hash_one((site, client.map(network)));
+        let hash = self.hasher.hash_one(whom);
         let place = usize::try_from(hash % COUNTERS as u64).unwrap_or_default();
         Some((self.counters.get(place)?, window))
     }
+
+    fn is_spent(&self, calls: u64) -> bool {
+        calls & u64::from(u32::MAX) >= u64::from(self.most)
+    }
 }
 
-fn is_spent(calls: u64) -> bool {
-    calls & u64::from(u32::MAX) >= u64::from(MOST)
+/// What counts as one client: an IPv4 address, or the /64 that an IPv6 address is in. All
+/// whose address is not known are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(Option<(Option<Ipv4Addr>, u64)>);
+
+impl Network {
+    /// Where a client is.
+    pub fn of(client: Option<IpAddr>) -> Self {
+        Self(client.map(|client| match client.to_canonical() {
+            IpAddr::V4(address) => (Some(address), 0),
+            IpAddr::V6(address) => (None, (address.to_bits() >> 64) as u64),
+        }))
+    }
 }
 
-/// What counts as one client: an IPv4 address, or the /64 that an IPv6 address is in.
-fn network(client: IpAddr) -> (Option<Ipv4Addr>, u64) {
-    match client.to_canonical() {
-        IpAddr::V4(address) => (Some(address), 0),
-        IpAddr::V6(address) => (None, (address.to_bits() >> 64) as u64),
+/// What may happen very often, and is said once a minute at most.
+#[derive(Default)]
+pub struct Seldom(Mutex<Unsaid>);
+
+#[derive(Default)]
+struct Unsaid {
+    said: Option<Instant>,
+    times: u64,
+}
+
+impl Seldom {
+    /// It has happened. If it is to be said now: how often it has since it was said last.
+    pub fn happened(&self, now: Instant) -> Option<u64> {
+        let mut unsaid = self.0.lock();
+        unsaid.times += 1;
+        if unsaid.said.is_some_and(|said| now.duration_since(said) < SAID_AGAIN) {
+            return None;
+        }
+        unsaid.said = Some(now);
+        Some(std::mem::take(&mut unsaid.times))
     }
 }
 
@@ -87,11 +129,12 @@ mod tests {
     fn one_client_may_call_so_often_in_a_window_and_others_as_well() {
         let (pace, now) = (Pace::default(), Instant::now());
         let client = |last| Some(IpAddr::from([203, 0, 113, last]));
+        let one = (0_usize, Network::of(client(1)));
         for _ in 0..MOST {
-            assert!(!pace.is_over(0, client(1), now));
+            assert!(!pace.is_over(&one, now));
             assert!(pace.permits(0, client(1), now));
         }
-        assert!(pace.is_over(0, client(1), now) && !pace.is_over(0, client(1), now + WINDOW));
+        assert!(pace.is_over(&one, now) && !pace.is_over(&one, now + WINDOW));
         assert!(!pace.permits(0, client(1), now));
         assert!(pace.permits(1, client(1), now), "another site");
         assert!(pace.permits(0, client(2), now), "another client");
@@ -110,6 +153,13 @@ mod tests {
         assert!(!pace.permits(0, client("203.0.113.1"), now));
         assert!(pace.permits(0, client("2001:db8:0:2::1"), now), "another network");
         assert!(pace.permits(0, client("::ffff:203.0.113.2"), now), "another address");
+    }
+
+    #[test]
+    fn what_happens_often_is_said_once_a_minute_with_how_often() {
+        let (seldom, now) = (Seldom::default(), Instant::now());
+        let said = [0, 1, 59, 60, 61].map(|secs| seldom.happened(now + Duration::from_secs(secs)));
+        assert_eq!(said, [Some(1), None, None, Some(3), None]);
     }
 
     #[test]

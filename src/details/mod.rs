@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use self::post::Post;
 use crate::clock::UnixTime;
-use crate::pace::{Pace, WINDOW};
+use crate::pace::{Network, Pace, WINDOW};
 use crate::plan::{DetailsApi, Site};
 use crate::refusal::{Problem, REQUEST_ID, Reply};
 use crate::store::{Change, Store};
@@ -140,7 +140,7 @@ impl Details {
         client: Option<IpAddr>,
         now: Instant,
     ) -> Result<&'p Site, Refusal> {
-        if self.failures.is_over(0, client, now) {
+        if self.failures.is_over(&(0_usize, Network::of(client)), now) {
             return Err(Refusal::new(429, "too many wrong credentials have come from you"));
         }
         credentials::site(sites, headers).ok_or_else(|| {

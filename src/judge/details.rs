@@ -1,7 +1,8 @@
 //! What the website's server said of whoever a request is forwarded as: of a verified
 //! visitor, or of a guest, who is known by the backend's session alone.
 //!
-//! Nobody speaks for somebody else here: whoever a refused credential names has no say.
+//! Nobody speaks for somebody else here: whoever a refused credential names has no say, and a
+//! verified visitor whose id is like a guest's gets nothing that was said of a guest.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::Carried;
 use crate::clock::UnixTime;
 use crate::gate::Mode;
 use crate::gate::policy::Finding;
-use crate::store::{Memory, SiteMemory};
+use crate::store::{Memory, SiteMemory, is_guests};
 
 /// One compact ASCII JSON object of texts. Costs nothing where nobody is known.
 pub(super) fn of(
@@ -29,6 +30,7 @@ pub(super) fn of(
         Finding::Barred(..) | Finding::Rejected(_) | Finding::Absent { .. } => None,
     };
     match identity.and_then(|identity| identity.id.as_deref()) {
+        Some(id) if is_guests(id) => None,
         Some(id) => visits.details(id, now),
         None => carried.backends().find_map(|session| {
             let guest = memory.guest(&session);
@@ -115,6 +117,17 @@ mod tests {
         // Whoever is verified there is not who was a guest there.
         scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "cw-1", &HeaderMap::new());
         assert_eq!(scene.details(&[("x-auth-token", "cw-1")]), None);
+    }
+
+    #[test]
+    fn nobody_verified_gets_a_guests_details_for_being_called_like_him() {
+        let scene = Scene::new(Mode::Prefer);
+        let guest = scene.guest("cw-1");
+        scene.hears(&guest, "free");
+        let named = bearer(&scene, &guest);
+        assert_eq!(scene.details(&[("authorization", &named)]), None);
+        let in_session = [("authorization", named.as_str()), ("x-auth-token", "cw-1")];
+        assert_eq!(scene.details(&in_session), None);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use memory::Memory;
 pub use open::{OpenError, Opening, open};
 pub use outbox::Outbox;
 pub use site::{Mark, SiteMemory};
-pub use visits::{Chat, MOST_FIELDS, Posted, Visit, Visits};
+pub use visits::{Chat, MOST_FIELDS, Posted, Visit, Visits, is_guests};
 
 /// Makes changes last.
 #[async_trait]

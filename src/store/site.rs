@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::change::{Ban, Binding, Change};
 use super::digest::Digest;
@@ -15,6 +15,7 @@ use super::shards::Shards;
 use super::subscriptions::Subscriptions;
 use super::visits::Visits;
 use crate::clock::UnixTime;
+use crate::pace::Seldom;
 
 /// Credentials of one identity that are known by their digests, for a logout.
 const SEEN: usize = 32;
@@ -38,6 +39,8 @@ pub struct SiteMemory {
     pub(super) queues: Queues,
     /// Deliveries are kept elsewhere.
     leaves_deliveries: bool,
+    /// Deliveries found no room.
+    dropped: Seldom,
     /// For how many milliseconds a logout refuses the credentials that were seen.
     logout_hold: AtomicU64,
 }
@@ -259,7 +262,15 @@ impl SiteMemory {
     fn keep(&self, delivery: &Arc<Delivery>, progress: &Progress) {
         if !self.leaves_deliveries && !self.queues.put(delivery, progress) {
             let (webhook, id) = (&*delivery.webhook, &*delivery.id);
-            tracing::error!(webhook, id, "too many deliveries wait: this one is dropped");
+            if let Some(dropped) = self.dropped.happened(Instant::now()) {
+                tracing::error!(
+                    webhook,
+                    id,
+                    dropped,
+                    "too many deliveries wait: this one is dropped (said once a minute, `dropped` \
+                     counts all since)"
+                );
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! Whose chats have begun, and what the website's server said of them.
 //!
-//! A visitor here is an identity, or a guest of whom only the session is known: `g_…`. Both
-//! are known for a while after a chat has begun or something was said; nothing is taken in of
-//! anybody else.
+//! A visitor here is an identity, or a guest of whom only the session is known: `g_…`
+//! ([`is_guests`]; no identity may be called so here). Both are known for a while after a chat
+//! has begun or something was said; nothing is taken in of anybody else. Where there are too
+//! many, guests go first: anybody can be as many of them as he likes.
 
 use std::sync::Arc;
 
@@ -17,6 +18,14 @@ use crate::dialect::json::write_string;
 const MOST: usize = 100_000;
 /// Most fields of one visitor.
 pub const MOST_FIELDS: usize = 100;
+
+/// Whether somebody called so is a guest: `g_` and 32 hexadecimal digits. An identity of such
+/// an id would be told what was said of a guest, and the other way round: none has visits.
+pub fn is_guests(visitor: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let digits = visitor.strip_prefix("g_");
+    digits.is_some_and(|digits| digits.len() == 32 && digits.bytes().all(is_digit))
+}
 
 /// A chat that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,16 +245,17 @@ impl Visits {
         now < chat.until || self.visitors.read(&*chat.visitor, is_his_last) == Some(true)
     }
 
-    /// Forgets what has come to its end, and of too many those that would come to it first.
+    /// Forgets what has come to its end, and of too many those that would come to it first:
+    /// guests before all others.
     pub fn purge(&self, now: UnixTime) {
-        let mut ends = Vec::with_capacity(self.visitors.len());
-        self.visitors.each(|_, visit| ends.push(visit.until));
-        let over = last_of_surplus(ends).unwrap_or(now).max(now);
-        self.visitors.retain(|_, visit| over < visit.until);
-        let mut ends = Vec::with_capacity(self.chats.len());
-        self.chats.each(|_, chat| ends.push(chat.until));
-        let surplus = last_of_surplus(ends).unwrap_or_default();
-        self.chats.retain(|_, chat| surplus < chat.until && self.needs(chat, now));
+        let mut ends = Ends::default();
+        self.visitors.each(|visitor, visit| ends.add(visitor, visit.until));
+        let over = ends.last_of_surplus(MOST);
+        self.visitors.retain(|visitor, visit| over.of(visitor).max(now) < visit.until);
+        let mut ends = Ends::default();
+        self.chats.each(|_, chat| ends.add(&chat.visitor, chat.until));
+        let over = ends.last_of_surplus(MOST);
+        self.chats.retain(|_, chat| over.of(&chat.visitor) < chat.until && self.needs(chat, now));
     }
 
     /// Looks at every chat that has begun.
@@ -259,10 +269,44 @@ impl Visits {
     }
 }
 
-/// Until when those last that have to go, where there are too many.
-fn last_of_surplus(mut ends: Vec<UnixTime>) -> Option<UnixTime> {
-    let surplus = ends.len().checked_sub(MOST)?.checked_sub(1)?;
-    Some(*ends.select_nth_unstable(surplus).1)
+/// Until when each of them lasts.
+#[derive(Default)]
+struct Ends {
+    guests: Vec<UnixTime>,
+    verified: Vec<UnixTime>,
+}
+
+/// Until when those last that have to go.
+struct Over {
+    guests: UnixTime,
+    verified: UnixTime,
+}
+
+impl Ends {
+    fn add(&mut self, visitor: &str, until: UnixTime) {
+        if is_guests(visitor) { &mut self.guests } else { &mut self.verified }.push(until);
+    }
+
+    fn last_of_surplus(mut self, most: usize) -> Over {
+        let surplus = (self.guests.len() + self.verified.len()).saturating_sub(most);
+        let of_guests = surplus.min(self.guests.len());
+        Over {
+            guests: last_of_first(&mut self.guests, of_guests),
+            verified: last_of_first(&mut self.verified, surplus - of_guests),
+        }
+    }
+}
+
+impl Over {
+    fn of(&self, visitor: &str) -> UnixTime {
+        if is_guests(visitor) { self.guests } else { self.verified }
+    }
+}
+
+/// The last of so many that come first; nothing is as early as what is answered for none.
+fn last_of_first(ends: &mut [UnixTime], count: usize) -> UnixTime {
+    let Some(last) = count.checked_sub(1) else { return UnixTime::default() };
+    *ends.select_nth_unstable(last).1
 }
 
 #[cfg(test)]
@@ -326,6 +370,22 @@ mod tests {
         assert_eq!(visits.details("ada", at(110)), None);
         visits.forget("ada");
         assert_eq!(visits.visit("ada", at(20)), None);
+    }
+
+    #[test]
+    fn guests_go_before_whoever_is_verified_where_there_are_too_many() {
+        let guest = |number: u64| format!("g_{number:032x}");
+        assert!(is_guests(&guest(7)) && !is_guests("g_7") && !is_guests(&guest(10).to_uppercase()));
+        let over = |guests: u64, verified: u64, most| {
+            let mut ends = Ends::default();
+            (0..guests).for_each(|number| ends.add(&guest(number), at(1000 + number)));
+            (0..verified).for_each(|number| ends.add("ada", at(100 + number)));
+            let over = ends.last_of_surplus(most);
+            (over.guests.as_secs(), over.verified.as_secs())
+        };
+        assert_eq!(over(10, 10, 20), (0, 0));
+        assert_eq!(over(10, 10, 17), (1002, 0), "the three guests that come to their end first");
+        assert_eq!(over(10, 10, 8), (1009, 101), "all of them, and two more");
     }
 
     #[test]

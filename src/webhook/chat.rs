@@ -1,16 +1,20 @@
 //! A chat that may begin: noted with the request, begun with the answer.
 
+mod paces;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 
+pub(super) use self::paces::Paces;
 use super::{Question, Webhooks};
 use crate::clock::UnixTime;
 use crate::identity::Visitor;
 use crate::plan::{Include, Plan, Site, Starts, Webhook};
 use crate::store::outbox::{Delivery, Event, EventKind};
-use crate::store::{Change, Chat, Digest, Visits};
+use crate::store::{Change, Chat, Digest, Visits, is_guests};
 
 /// A chat that begins once the backend has answered as it should.
 pub struct Beginning {
@@ -25,6 +29,7 @@ pub struct Beginning {
     name: Option<String>,
     claimed: Option<String>,
     request_id: Arc<str>,
+    client: Option<IpAddr>,
     account_id: Arc<str>,
     agent_id: Arc<str>,
     ttl: Duration,
@@ -42,6 +47,8 @@ pub struct Asked<'a> {
     pub upgrade: bool,
     /// Its id.
     pub request_id: &'a str,
+    /// Where it comes from.
+    pub client: Option<IpAddr>,
 }
 
 impl Beginning {
@@ -68,7 +75,12 @@ impl Beginning {
         if subscriptions.is_empty() && !website.heeds_chats() {
             return None;
         }
-        let id = identity.and_then(|identity| identity.id.as_deref()).map(Arc::from);
+        let id = identity.and_then(|identity| identity.id.as_deref());
+        if id.is_some_and(is_guests) {
+            webhooks.paces.tell_misnamed(&site.name);
+            return None;
+        }
+        let id = id.map(Arc::from);
         Some(Self {
             site: site.name.clone(),
             statuses,
@@ -79,6 +91,7 @@ impl Beginning {
             name: identity.and_then(|identity| identity.name.clone()),
             claimed: visitor.claimed.clone(),
             request_id: asked.request_id.into(),
+            client: asked.client,
             account_id: website.account_id.clone(),
             agent_id: website.agent_id.clone(),
             ttl: website.ttl,
@@ -94,7 +107,8 @@ impl Beginning {
     /// Begins it, in the session that the request showed or the answer brought, if there is
     /// one, and has a verified visitor asked about as `plan` says. If a chat of this visitor in
     /// the same session has begun already, nobody hears of it; at most he is known again, where
-    /// the session has outlived that. Says whether it has begun now.
+    /// the session has outlived that. Nor does it begin where too many have lately. Says whether
+    /// it has begun now.
     ///
     /// Who logs in within his session is somebody else then, whose chat begins.
     pub fn begin(
@@ -129,6 +143,9 @@ impl Beginning {
                 return false;
             }
             let is_news = !is(Visits::counts);
+            if is_news && !webhooks.paces.permit(&self.site, self.id.as_deref(), self.client) {
+                return false;
+            }
             let heard = self.webhooks.iter().filter(|_| is_news);
             let each = heard.map(|webhook| self.delivery(webhook, &visitor, now));
             let chat = Arc::new(Chat {

@@ -17,6 +17,7 @@ use crate::clock::UnixTime;
 use crate::identity::Identity;
 use crate::outbound::Shown;
 use crate::plan::{Enrich, Reach, Site};
+use crate::store::is_guests;
 use crate::telemetry::Told;
 
 /// What questions are called among subscriptions: no other has a dot in its name.
@@ -156,7 +157,8 @@ impl Webhooks {
     /// The same for any request of somebody verified whose chat has begun, if what was
     /// answered holds no longer. Costs a look-up or two.
     pub fn enrich_if_stale(self: &Arc<Self>, site: &Site, identity: &Identity, request_id: &str) {
-        let (Some(_), Some(id)) = (&site.website.enrich, identity.id.as_deref()) else { return };
+        let id = identity.id.as_deref().filter(|id| !is_guests(id));
+        let (Some(_), Some(id)) = (&site.website.enrich, id) else { return };
         let now = (self.clock)();
         if self.asked.holds(&site.name, id, now) {
             return;

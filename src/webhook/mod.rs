@@ -54,6 +54,7 @@ pub struct Webhooks {
     subscribed: Subscribed,
     /// Held while a chat begins.
     beginning: Mutex<()>,
+    paces: chat::Paces,
     metrics: OnceLock<Arc<Metrics>>,
     carrier: Arc<dyn Carrier>,
     clock: fn() -> UnixTime,
@@ -81,6 +82,7 @@ impl Webhooks {
             store,
             subscribed: Subscribed::default(),
             beginning: Mutex::default(),
+            paces: chat::Paces::default(),
             metrics: OnceLock::new(),
             carrier,
             clock,
