@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use super::route::Case;
+use super::route::{Case, PathPattern};
 use super::{Fault, Refusal};
 use crate::plan::{Settings, Site};
 
@@ -73,6 +73,15 @@ pub(super) fn may_be_read(path: &str, fits: impl Fn(&[u8]) -> bool) -> bool {
         return fits(raw);
     }
     readings(raw).is_none_or(|readings| readings.iter().any(|reading| fits(&reading.path)))
+}
+
+/// Whether a lenient backend may read a raw path (without query) as one of a pattern's,
+/// without case or a final `/`.
+pub fn may_be_one_of(pattern: &PathPattern, path: &str) -> bool {
+    may_be_read(path, |reading| {
+        let shorter = reading.strip_suffix(b"/").filter(|shorter| !shorter.is_empty());
+        pattern.reads(shorter.unwrap_or(reading), Case::Folded)
+    })
 }
 
 /// Whether all readings are the same but for case and a final `/`.

@@ -125,7 +125,7 @@ impl PathPattern {
         self.reads(path.as_bytes(), Case::Exact)
     }
 
-    fn reads(&self, path: &[u8], case: Case) -> bool {
+    pub(super) fn reads(&self, path: &[u8], case: Case) -> bool {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let mut found =
             (!path.is_empty()).then(|| path.split(|byte| *byte == b'/')).into_iter().flatten();

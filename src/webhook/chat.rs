@@ -11,6 +11,7 @@ use http::Method;
 pub(super) use self::paces::Paces;
 use super::{Question, Webhooks};
 use crate::clock::UnixTime;
+use crate::gate::path::may_be_one_of;
 use crate::identity::Visitor;
 use crate::plan::{Include, Plan, Site, Starts, Webhook};
 use crate::store::outbox::{Delivery, Event, EventKind};
@@ -53,7 +54,8 @@ pub struct Asked<'a> {
 
 impl Beginning {
     /// What begins if the backend answers so; none, if this request begins no chat, or nobody
-    /// is to hear of one.
+    /// is to hear of one. Where the path can be read in several ways, one that fits is enough:
+    /// the backend's answer says whether it was read so.
     pub fn of(
         webhooks: &Webhooks,
         site: &Site,
@@ -65,7 +67,7 @@ impl Beginning {
         let statuses = match &website.starts {
             Starts::WebSocket if asked.upgrade && identity.is_some() => Vec::new(),
             Starts::Answer { method, path, statuses }
-                if method == asked.method && path.matches(trimmed(asked.path)) =>
+                if method == asked.method && may_be_one_of(path, asked.path) =>
             {
                 statuses.clone()
             }
@@ -184,14 +186,6 @@ impl Beginning {
         };
         let id = uuid::Uuid::now_v7().simple().to_string().into();
         Arc::new(Delivery { id, webhook: webhook.name.clone(), visitor: visitor.clone(), event })
-    }
-}
-
-/// A path as most backends route it.
-fn trimmed(path: &str) -> &str {
-    match path.strip_suffix('/') {
-        Some(shorter) if !shorter.is_empty() => shorter,
-        _ => path,
     }
 }
 

@@ -243,7 +243,16 @@ fn method_path_and_status_say_what_begins_a_chat() {
     let scene = Scene::of(site(by_answer()));
     let begins = |method, path| scene.of_request(&guest(), method, path).is_some();
     assert!(begins(Method::POST, "/api/conversations"));
-    assert!(begins(Method::POST, "/api/conversations/"), "as most backends route it");
+    for lenient in [
+        "/api/conversations/",
+        "/API/Conversations",
+        "/api//conversations",
+        "/api/%63onversations",
+        "/api;v=1/conversations",
+        "/x/../api/conversations",
+    ] {
+        assert!(begins(Method::POST, lenient), "as some backend routes it: {lenient}");
+    }
     assert!(!begins(Method::GET, "/api/conversations"));
     assert!(!begins(Method::POST, "/api/conversations/7"));
     let beginning = scene.post(&guest());
