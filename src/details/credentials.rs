@@ -47,19 +47,27 @@ impl Basic {
     }
 }
 
-/// The site whose credentials a request has; user names are unique over all sites.
-pub(super) fn site<'p>(
-    sites: impl Iterator<Item = &'p Site>,
-    headers: &HeaderMap,
-) -> Option<&'p Site> {
-    let basic = Basic::of(headers)?;
+/// What a request shows of who posts.
+pub(super) struct Shown<'p> {
+    /// The user name as it was sent; empty where none was.
+    pub username: Vec<u8>,
+    /// The site whose credentials these are; user names are unique over all sites.
+    pub site: Option<&'p Site>,
+}
+
+/// Compares what a request shows with the credentials of these sites.
+pub(super) fn shown<'p>(sites: impl Iterator<Item = &'p Site>, headers: &HeaderMap) -> Shown<'p> {
+    let Some(basic) = Basic::of(headers) else {
+        return Shown { username: Vec::new(), site: None };
+    };
     let mut found = None;
     for site in sites {
         if bool::from(basic.is_of(site)) {
             found = Some(site);
         }
     }
-    found
+    let username = basic.decoded.get(..basic.colon).unwrap_or_default();
+    Shown { username: username.to_vec(), site: found }
 }
 
 #[cfg(test)]
@@ -72,7 +80,7 @@ mod tests {
         for field in fields {
             headers.append(header::AUTHORIZATION, field.parse().unwrap());
         }
-        site(sites().iter(), &headers).map(|site| site.name.to_string())
+        shown(sites().iter(), &headers).site.map(|site| site.name.to_string())
     }
 
     #[test]

@@ -9,11 +9,15 @@
 //! - The path is ours only as it is written here, whatever the method; other spellings of it
 //!   (`//`, `%61pi`, a final `/`) are the backend's like any other path. No backend can take
 //!   what was meant for us for a visitor's word: it carries no visitor's credential.
-//! - A client who fails 30 times within ten seconds is not listened to until they are over
-//!   (429), nor are right credentials: they could have been guessed.
+//! - Whoever fails 30 times within ten seconds as one user from one address is told no more
+//!   until they are over (429). Right credentials are not either, for they could have been
+//!   guessed; unless they came from this address within the last hour ([`trust`]): so nobody
+//!   behind the same address keeps out a server that has been posting. Whoever guesses there
+//!   learns no sooner, but is not slowed: a password of `countersign keygen` is out of reach.
 
 mod credentials;
 mod post;
+mod trust;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -23,6 +27,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use self::post::Post;
+use self::trust::Trusted;
 use crate::clock::UnixTime;
 use crate::pace::{Network, Pace, WINDOW};
 use crate::plan::{DetailsApi, Site};
@@ -121,18 +126,19 @@ pub struct Details {
     store: Arc<Store>,
     webhooks: Arc<Webhooks>,
     failures: Pace,
+    trusted: Trusted,
 }
 
 impl Details {
     /// Into this store; whoever is to hear of them does so through these.
     pub fn new(store: Arc<Store>, webhooks: Arc<Webhooks>) -> Self {
-        Self { store, webhooks, failures: Pace::default() }
+        Self { store, webhooks, failures: Pace::default(), trusted: Trusted::default() }
     }
 
     /// The one of these sites whose credentials a request has.
     ///
     /// # Errors
-    /// None's (401), or its client has been wrong too often (429).
+    /// None's (401), or who says to be this user there has been wrong too often (429).
     pub fn admit<'p>(
         &self,
         sites: impl Iterator<Item = &'p Site>,
@@ -140,15 +146,21 @@ impl Details {
         client: Option<IpAddr>,
         now: Instant,
     ) -> Result<&'p Site, Refusal> {
-        if self.failures.is_over(&(0_usize, Network::of(client)), now) {
-            return Err(Refusal::new(429, "too many wrong credentials have come from you"));
-        }
-        credentials::site(sites, headers).ok_or_else(|| {
-            self.failures.permits(0, client, now);
+        let network = Network::of(client);
+        let shown = credentials::shown(sites, headers);
+        let whose = (shown.username, network);
+        let too_often = || Refusal::new(429, "too many wrong credentials have come from you");
+        let Some(site) = shown.site else {
             let detail = "send the user name and the password of the site's `details:` by HTTP \
                           Basic";
-            Refusal::new(401, detail)
-        })
+            let is_listened_to = self.failures.permits_to(&whose, now);
+            return Err(if is_listened_to { Refusal::new(401, detail) } else { too_often() });
+        };
+        if self.failures.is_over(&whose, now) && !self.trusted.holds(&site.name, network, now) {
+            return Err(too_often());
+        }
+        self.trusted.note(&site.name, network, now);
+        Ok(site)
     }
 
     /// Takes in what was posted by whoever has been admitted to the site; it is durable then.

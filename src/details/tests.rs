@@ -184,10 +184,32 @@ fn whoever_guesses_is_not_listened_to_for_a_while() {
         // Whoever is right is counted as often as he likes.
         assert_eq!(admit("open sesame", client(2), now).status, 200);
     }
+    assert_eq!(admit("wrong", client(1), now).status, 429, "nor does he learn which is right");
     let held = admit("open sesame", client(1), now);
     assert_eq!((held.status, held.header(header::RETRY_AFTER)), (429, Some("10")));
     assert_eq!(admit("open sesame", client(2), now).status, 200);
     assert_eq!(admit("open sesame", client(1), now + WINDOW).status, 200);
+}
+
+#[test]
+fn whoever_guesses_keeps_no_server_out_that_shares_his_address() {
+    let (details, sites, now) = (details(), sites(), Instant::now());
+    let admit = |username: &str, password: &str, now| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, basic(username, password).parse().unwrap());
+        let admitted = details.admit(sites.iter(), &headers, None, now);
+        reply(admitted.map(|_| ()), "r1").status
+    };
+    assert_eq!(admit("acme", "open sesame", now), 200);
+    for number in 0..50 {
+        let guessed = admit("acme", "wrong", now);
+        assert_eq!(guessed, if number < 30 { 401 } else { 429 });
+    }
+    assert_eq!(admit("acme", "open sesame", now), 200, "it has been here before");
+    assert_eq!(admit("other", "a:b", now), 200, "nobody guesses its password");
+    let hours = Duration::from_secs(2 * 3600);
+    (0..30).for_each(|_| assert_eq!(admit("acme", "wrong", now + hours), 401));
+    assert_eq!(admit("acme", "open sesame", now + hours), 429, "that was long ago");
 }
 
 #[test]
