@@ -2,8 +2,11 @@
 //! begins.
 //!
 //! A chat begins with the answer's head; where the body may name its session, at the end of
-//! that, or when it is clear that no name will come. Nobody waits for it.
+//! that, or when it is clear that no name will come. Nobody waits for it. A body that does not
+//! say how long it is may take any time: where a session is known already, the chat begins in
+//! that one, so that the event is not late.
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
 
 use crate::clock::UnixTime;
@@ -68,7 +71,8 @@ impl Sequel {
             let session = self.shown.or(handed_out).or(self.own);
             let mut begun = Begun { beginning: Some(beginning), session, gate: gate.clone() };
             begun.brings(&brought);
-            let is_named = !brought.is_empty();
+            let is_bounded = headers.contains_key(CONTENT_LENGTH);
+            let is_named = !brought.is_empty() || !is_bounded && session.is_some();
             // Otherwise it is over here, and begins.
             self.begun = (!is_named && self.is_reading()).then_some(begun);
         }

@@ -93,6 +93,11 @@ fn posted(gate: &Gate, fields: &[(&str, &str)]) -> Journey {
 }
 
 fn json() -> HeaderMap {
+    headers(&[("content-type", "application/json"), ("content-length", "20")])
+}
+
+/// Of a length that nobody knows.
+fn endless_json() -> HeaderMap {
     headers(&[("content-type", "application/json")])
 }
 
@@ -163,6 +168,26 @@ async fn a_chat_begins_with_what_is_known_where_the_body_says_nothing() {
         journey.answered(201, &headers(fields), &gate);
         assert_eq!(begun(&gate), [guest(&gate, "shown")], "no body is read");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_may_go_on_and_on_begins_the_chat_in_the_session_that_is_known() {
+    let gate = gate(site(Mode::Prefer));
+    let mut journey = posted(&gate, &[("x-auth-token", "shown")]);
+    journey.answered(201, &endless_json(), &gate);
+    assert_eq!(begun(&gate), [guest(&gate, "shown")]);
+    journey.answers(Some(br#"{"token":"brought"}"#), true, &gate);
+    assert_eq!(begun(&gate).len(), 1, "it has begun");
+}
+
+#[tokio::test]
+async fn where_no_session_is_known_its_name_is_waited_for_however_long_the_answer_is() {
+    let gate = gate(site(Mode::Prefer));
+    let mut journey = posted(&gate, &[]);
+    journey.answered(201, &endless_json(), &gate);
+    assert_eq!(begun(&gate), NOBODY);
+    journey.answers(Some(br#"{"token":"brought"}"#), true, &gate);
+    assert_eq!(begun(&gate), [guest(&gate, "brought")]);
 }
 
 #[tokio::test]
