@@ -12,13 +12,10 @@ use http::{HeaderMap, header};
 
 use crate::dialect::json::{self, Json};
 use crate::store::{MOST_FIELDS, Visit};
+use crate::webhook::check_field;
 
 /// Bytes of a body.
 pub const MOST_BYTES: usize = 64 * 1024;
-/// Bytes of a field's name.
-const MOST_NAME: usize = 256;
-/// Bytes of a field's value.
-const MOST_VALUE: usize = 4096;
 /// Bytes of a visitor's id, as of any identity's.
 const MOST_ID: usize = 256;
 
@@ -145,15 +142,7 @@ fn field<'j>(
         None => Err(wrong(&format!("has no `{name}`"))),
     };
     let (name, value) = (text("name")?, text("value")?);
-    if name.trim().is_empty() {
-        return Err(wrong("has an empty `name`"));
-    }
-    if name.len() > MOST_NAME || name.chars().any(char::is_control) {
-        return Err(wrong("has a `name` of over 256 bytes or with control characters"));
-    }
-    if value.len() > MOST_VALUE {
-        return Err(wrong("has a `value` of over 4096 bytes"));
-    }
+    check_field(name, value).map_err(wrong)?;
     if !seen.insert(name) {
         return Err(wrong("has the `name` of another field"));
     }

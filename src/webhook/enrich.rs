@@ -4,7 +4,8 @@
 //! is under way at a time; an answer holds for `ttl`, and where there was none the next
 //! question waits a while.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,21 +28,22 @@ pub const ENRICH: &str = "details.enrich";
 const ASKED_AGAIN: Duration = Duration::from_secs(10);
 /// How often it is said of a site that its server does not answer.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
-/// Most visitors of whom it is known that they have been asked about, and most questions that
-/// are under way.
+/// Most visitors of a site of whom it is known that they have been asked about, and most of its
+/// questions that are under way.
 const MOST: usize = 100_000;
 const MOST_AT_ONCE: usize = 64;
+/// How many of whom that need not be known any more are let go with each question. One is
+/// added with each: so they never have to be looked through while a request waits.
+const LET_GO: usize = 4;
 
 /// About whom is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Question {
     /// The verified id.
     pub id: Arc<str>,
-    /// The signed name, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The signed name; none: `null`.
     pub name: Option<String>,
-    /// The signed email, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The signed email; none: `null`.
     pub email: Option<String>,
     /// The request that gave rise to it.
     pub request_id: Arc<str>,
@@ -54,62 +56,76 @@ struct Body<'a> {
     question: &'a Question,
 }
 
-/// Who has been asked about.
+/// Who has been asked about, by site.
 #[derive(Default)]
-pub struct AskedAbout(Mutex<State>);
+pub struct AskedAbout(Mutex<HashMap<Arc<str>, State>>);
 
 #[derive(Default)]
 struct State {
-    /// By site and id: until when nobody asks again; none: the question is under way.
-    until: HashMap<Arc<str>, HashMap<Arc<str>, Option<UnixTime>>>,
+    /// By id: until when nobody asks again; none: the question is under way.
+    until: HashMap<Arc<str>, Option<UnixTime>>,
+    /// The same times, the earliest first; also ones that do not count any more.
+    ends: BinaryHeap<Reverse<(UnixTime, Arc<str>)>>,
     under_way: usize,
-    complained: HashMap<Arc<str>, UnixTime>,
+    complained: Option<UnixTime>,
+}
+
+impl State {
+    fn holds(&self, id: &str, now: UnixTime) -> bool {
+        self.until.get(id).is_some_and(|until| until.is_none_or(|until| now < until))
+    }
+
+    /// Lets go of some of whom no answer holds any more.
+    fn let_go(&mut self, now: UnixTime) {
+        for _ in 0..LET_GO {
+            let Some(Reverse((end, id))) = self.ends.pop() else { return };
+            if now < end {
+                self.ends.push(Reverse((end, id)));
+                return;
+            }
+            // He may have been asked about again.
+            if self.until.get(&id) == Some(&Some(end)) {
+                self.until.remove(&id);
+            }
+        }
+    }
 }
 
 impl AskedAbout {
     /// Whether nobody is to ask about this visitor now.
     fn holds(&self, site: &str, id: &str, now: UnixTime) -> bool {
-        let state = self.0.lock();
-        let until = state.until.get(site).and_then(|ids| ids.get(id));
-        until.is_some_and(|until| until.is_none_or(|until| now < until))
+        self.0.lock().get(site).is_some_and(|state| state.holds(id, now))
     }
 
     /// Says that a question is under way from now on; not, if one is, or an answer holds.
     fn begin(&self, site: &Arc<str>, id: &Arc<str>, now: UnixTime) -> bool {
-        let mut state = self.0.lock();
-        if state.under_way >= MOST_AT_ONCE {
+        let mut sites = self.0.lock();
+        let state = sites.entry(site.clone()).or_default();
+        state.let_go(now);
+        let is_full = state.under_way >= MOST_AT_ONCE || state.until.len() >= MOST;
+        if is_full || state.holds(id, now) {
             return false;
         }
-        let ids = state.until.entry(site.clone()).or_default();
-        if ids.get(id).is_some_and(|until| until.is_none_or(|until| now < until)) {
-            return false;
-        }
-        if ids.len() >= MOST {
-            ids.retain(|_, until| until.is_none_or(|until| now < until));
-            if ids.len() >= MOST {
-                return false;
-            }
-        }
-        ids.insert(id.clone(), None);
+        state.until.insert(id.clone(), None);
         state.under_way += 1;
         true
     }
 
-    fn end(&self, site: &str, id: &str, until: UnixTime) {
-        let mut state = self.0.lock();
+    fn end(&self, site: &str, id: &Arc<str>, until: UnixTime) {
+        let mut sites = self.0.lock();
+        let Some(state) = sites.get_mut(site) else { return };
         state.under_way = state.under_way.saturating_sub(1);
-        if let Some(under_way) = state.until.get_mut(site).and_then(|ids| ids.get_mut(id)) {
-            *under_way = Some(until);
-        }
+        state.until.insert(id.clone(), Some(until));
+        state.ends.push(Reverse((until, id.clone())));
     }
 
     /// Whether it is time to complain of a site's server again.
     fn complains(&self, site: &Arc<str>, now: UnixTime) -> bool {
-        let mut state = self.0.lock();
-        let last = state.complained.get(site);
-        let is_time = last.is_none_or(|last| now.since(*last) >= SAID_AGAIN);
+        let mut sites = self.0.lock();
+        let state = sites.entry(site.clone()).or_default();
+        let is_time = state.complained.is_none_or(|last| now.since(last) >= SAID_AGAIN);
         if is_time {
-            state.complained.insert(site.clone(), now);
+            state.complained = Some(now);
         }
         is_time
     }
@@ -211,7 +227,7 @@ mod tests {
         assert!(!asked.holds("acme", "ada", at(0)) && asked.begin(&site, &ada, at(0)));
         assert!(asked.holds("acme", "ada", at(999)) && !asked.begin(&site, &ada, at(999)));
         assert!(asked.begin(&site, &"bob".into(), at(0)));
-        asked.end("acme", "ada", at(10));
+        asked.end("acme", &ada, at(10));
         assert!(asked.holds("acme", "ada", at(9)) && !asked.begin(&site, &ada, at(9)));
         assert!(asked.begin(&site, &ada, at(10)));
     }
@@ -222,8 +238,26 @@ mod tests {
         let site: Arc<str> = "acme".into();
         let begun = (0..100).filter(|id| asked.begin(&site, &id.to_string().into(), at(0)));
         assert_eq!(begun.count(), MOST_AT_ONCE);
-        asked.end("acme", "0", at(1));
+        assert!(asked.begin(&"other".into(), &"0".into(), at(0)), "another site's server");
+        asked.end("acme", &"0".into(), at(1));
         assert!(asked.begin(&site, &"99".into(), at(0)));
+    }
+
+    #[test]
+    fn of_whom_no_answer_holds_any_more_nothing_is_known() {
+        let (asked, site) = (AskedAbout::default(), Arc::<str>::from("acme"));
+        let ask = |id: u64, now: u64| {
+            let id = Arc::<str>::from(id.to_string());
+            let begun = asked.begin(&site, &id, at(now));
+            asked.end("acme", &id, at(now + 10));
+            begun
+        };
+        assert!((0..1000).all(|id| ask(id, 0)) && (1000..1400).all(|id| ask(id, 20)));
+        let known = asked.0.lock().get("acme").map(|state| (state.until.len(), state.ends.len()));
+        assert_eq!(known, Some((400, 400)));
+        // Whom the next question is about again is not let go with his first answer.
+        assert!(ask(1000, 30) && asked.holds("acme", "1000", at(39)));
+        assert!(ask(2000, 31) && asked.holds("acme", "1000", at(39)));
     }
 
     #[test]

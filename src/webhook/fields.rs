@@ -1,10 +1,16 @@
-//! Details of a visitor as the website's server answers them: names and texts.
+//! Details of a visitor: names and texts, and what both may be, whether the website's server
+//! posts them or answers with them.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::store::MOST_FIELDS;
+
+/// Bytes of a field's name.
+const MOST_NAME: usize = 256;
+/// Bytes of a field's value.
+const MOST_VALUE: usize = 4096;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -20,11 +26,28 @@ struct Field {
 /// A field's name and what it says.
 pub type Named = (Arc<str>, Arc<str>);
 
+/// Looks at one field.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence that repeats nothing of it.
+pub fn check(name: &str, value: &str) -> Result<(), &'static str> {
+    if name.trim().is_empty() {
+        return Err("has an empty `name`");
+    }
+    if name.len() > MOST_NAME || name.chars().any(char::is_control) {
+        return Err("has a `name` of over 256 bytes or with control characters");
+    }
+    if value.len() > MOST_VALUE {
+        return Err("has a `value` of over 4096 bytes");
+    }
+    Ok(())
+}
+
 /// Reads `{"fields": [{"name": …, "value": …}]}`.
 ///
 /// # Errors
-/// It is something else, there are too many, a name is empty or there twice: a sentence that
-/// repeats nothing of it.
+/// It is something else, there are too many, one is not as it should be or there twice: a
+/// sentence that repeats nothing of it.
 pub fn read(body: &[u8]) -> Result<Vec<Named>, String> {
     // serde's own words would show values.
     let answer: Answer = serde_json::from_slice(body).map_err(|error| {
@@ -40,10 +63,8 @@ pub fn read(body: &[u8]) -> Result<Vec<Named>, String> {
         return Err(format!("the answer has {count} fields; at most {MOST_FIELDS} are taken"));
     }
     let mut fields: Vec<Named> = Vec::with_capacity(count);
-    for Field { name, value } in answer.fields {
-        if name.is_empty() {
-            return Err("the answer has a field without a name".to_owned());
-        }
+    for (index, Field { name, value }) in answer.fields.into_iter().enumerate() {
+        check(&name, &value).map_err(|wrong| format!("the answer's `fields[{index}]` {wrong}"))?;
         if fields.iter().any(|(known, _)| **known == *name) {
             return Err("the answer has two fields of one name".to_owned());
         }
@@ -71,7 +92,10 @@ mod tests {
             "{}",
             r#"{"fields":[{"name":"A","value":25}]}"#,
             r#"{"fields":[{"name":"A","value":null}]}"#,
-            r#"{"fields":[{"name":"","value":"x"}]}"#,
+            r#"{"fields":[{"name":" ","value":"x"}]}"#,
+            r#"{"fields":[{"name":"a\nb","value":"x"}]}"#,
+            &format!(r#"{{"fields":[{{"name":"{}","value":"x"}}]}}"#, "n".repeat(257)),
+            &format!(r#"{{"fields":[{{"name":"A","value":"{}"}}]}}"#, "v".repeat(4097)),
             r#"{"fields":[{"name":"A","value":"x"},{"name":"A","value":"y"}]}"#,
             &many,
         ] {

@@ -34,6 +34,7 @@ use tokio::task::JoinSet;
 
 pub use chat::{Asked, Beginning};
 pub use enrich::Question;
+pub use fields::check as check_field;
 pub use probe::{Finding, Report};
 pub use status::{State, Status};
 pub use subscribe::{SubscribeError, Unsubscribed};

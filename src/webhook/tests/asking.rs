@@ -90,7 +90,8 @@ async fn a_visitor_is_asked_about_once_for_as_long_as_the_answer_holds() {
     };
     let asked = sent("/visitor");
     assert_eq!(asked.len(), 1);
-    let expected = r#"{"site":"acme","id":"ada","email":"ada@acme.example","request_id":"r-9"}"#;
+    let expected =
+        r#"{"site":"acme","id":"ada","name":null,"email":"ada@acme.example","request_id":"r-9"}"#;
     assert_eq!(asked[0].body(), expected);
     assert!(asked[0].headers()["webhook-signature"].to_str().unwrap().starts_with("v1,"));
     // The backend hears of it, too.
