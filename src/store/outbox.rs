@@ -102,6 +102,11 @@ impl Progress {
         let state = DeliveryState::Queued;
         Self { state, attempts: 0, last_status: None, problem: None, at, due: at }
     }
+
+    /// Whether nothing has been tried, and it did not have to wait for that.
+    pub fn is_fresh(&self) -> bool {
+        self.attempts == 0 && self.due <= self.at
+    }
 }
 
 /// Where a delivery stands.

@@ -62,7 +62,12 @@ impl Webhooks {
         Some(match self.carry(webhook, request).await {
             Ok(answer) => {
                 endpoint.turns.heed(turn, answer.status.as_u16());
-                Outcome::of(answer.status.as_u16(), &answer.headers, (self.clock)())
+                let outcome = Outcome::of(answer.status.as_u16(), &answer.headers, (self.clock)());
+                // The backend is not asked what it wants, so it cannot want no more.
+                match details::is_push(&endpoint.hook) {
+                    true => outcome.without_goodbye(),
+                    false => outcome,
+                }
             }
             Err(failure) => Outcome::Failed(failure),
         })

@@ -232,7 +232,7 @@ impl Worker {
             let told = delivery.clone();
             let task = self.under_way.spawn(async move {
                 let outcome = webhooks.attempt(&endpoint, &webhook, &told, &before).await;
-                if outcome == Some(Outcome::Gone) && !details::is_push(&endpoint.hook) {
+                if outcome == Some(Outcome::Gone) {
                     webhooks.heed_wish(&endpoint.hook, &webhook, false);
                 }
                 Ended::Attempt(outcome)

@@ -90,6 +90,14 @@ impl Subscribed {
         all
     }
 
+    /// One of them.
+    pub fn get(&self, hook: &Hook) -> Option<Arc<Webhook>> {
+        let sites = self.sites.load();
+        let known = sites.get(&hook.site)?;
+        let mut all = known.own.iter().chain(&known.made).chain(&known.push);
+        all.find(|webhook| webhook.name == hook.name).cloned()
+    }
+
     /// The origin of one of a site's own pages, if its settings name one.
     pub fn origin(&self, site: &str) -> Option<Arc<str>> {
         self.sites.load().get(site)?.origin.clone()

@@ -24,9 +24,9 @@ pub struct Queues(Mutex<HashMap<Arc<str>, Queue>>);
 #[derive(Default)]
 struct Queue {
     kept: HashMap<Arc<str>, Kept>,
-    /// Those never tried: their ids sort by time.
+    /// Those that may be tried since they are here: their ids sort by time.
     fresh: BTreeSet<Arc<str>>,
-    /// Those that were, by when they are tried again.
+    /// All others, by when they are tried.
     due: BTreeSet<(UnixTime, Arc<str>)>,
     dead: BTreeSet<Arc<str>>,
     /// Under way: in neither of the others.
@@ -38,7 +38,7 @@ impl Queue {
     /// Files a delivery where its progress says it belongs.
     fn file(&mut self, id: &Arc<str>, progress: &Progress) {
         match progress.state {
-            DeliveryState::Queued if progress.attempts == 0 => {
+            DeliveryState::Queued if progress.is_fresh() => {
                 self.fresh.insert(id.clone());
             }
             DeliveryState::Queued => {
