@@ -177,7 +177,8 @@ pub trait Outbox: Send + Sync + 'static {
     async fn owns(&self, hook: &Hook) -> Result<bool, Outage>;
 
     /// Deliveries whose time has come, at most so many, each only once until it is settled:
-    /// first attempts in the order of their events, then others.
+    /// first attempts in the order of their events, then others, for whom there is half of the
+    /// room.
     ///
     /// # Errors
     /// They cannot be read.

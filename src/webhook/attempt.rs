@@ -45,6 +45,10 @@ impl Webhooks {
         before: &Progress,
     ) -> Option<Outcome> {
         let (site, at) = (&*endpoint.hook.site, (self.clock)());
+        let known = self.store.memory().site(site);
+        if known.is_some_and(|known| known.has_forgotten(&delivery.visitor, delivery.event.at)) {
+            return None;
+        }
         let turn = endpoint.turns.now();
         let letter = match delivery.event.kind {
             EventKind::ChatStarted => {

@@ -192,17 +192,22 @@ impl Outbox for Local {
     ) -> Result<Vec<(Arc<Delivery>, Progress)>, Outage> {
         let taken = self.queue(hook, |queue| {
             let mut taken = Vec::new();
+            // However many are fresh, half of the room is for others.
+            let late = queue.due.iter().take_while(|(due, _)| *due <= now).take(most / 2).count();
             while taken.len() < most {
-                let late = || queue.due.first().filter(|(due, _)| *due <= now).cloned();
-                let id = match queue.fresh.pop_first() {
+                let fresh = match taken.len() < most - late {
+                    true => queue.fresh.pop_first(),
+                    false => None,
+                };
+                let id = match fresh {
                     Some(id) => id,
-                    None => match late() {
-                        Some(first) => {
-                            queue.due.remove(&first);
-                            first.1
+                    None if queue.due.first().is_some_and(|(due, _)| *due <= now) => {
+                        match queue.due.pop_first() {
+                            Some((_, id)) => id,
+                            None => break,
                         }
-                        None => break,
-                    },
+                    }
+                    None => break,
                 };
                 let Some(kept) = queue.kept.get(&id) else { continue };
                 let Some(delivery) = &kept.delivery else { continue };
