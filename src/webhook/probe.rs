@@ -184,6 +184,7 @@ fn sample(site: &Site, webhook: &Webhook, at: crate::clock::UnixTime) -> Deliver
             claimed: None,
         },
         id: id.into(),
+        print: webhook.print,
     }
 }
 

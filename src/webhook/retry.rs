@@ -107,6 +107,7 @@ impl Outcome {
             problem: self.problem(),
             at: now,
             due: now,
+            replayed: before.replayed,
         };
         let asked = match self {
             Self::Delivered(_) => {

@@ -266,7 +266,7 @@ impl Outbox for Local {
         match found.flatten() {
             None => Ok(Replayed::Unknown),
             Some((id, DeliveryState::Dead)) => {
-                let change = Self::progress(hook, &id, Progress::fresh(now));
+                let change = Self::progress(hook, &id, Progress::replayed(now));
                 self.keeper.write(change).await?;
                 Ok(Replayed::Queued)
             }

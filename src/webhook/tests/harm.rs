@@ -174,6 +174,8 @@ async fn a_test_that_goes_well_ends_the_silence_and_so_does_another_url() {
             let mut elsewhere = subscription();
             elsewhere.print += 1;
             stage.webhooks.adopt(&plan_with(elsewhere));
+            // What waits is the other one's.
+            stage.begin("bob");
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!((secs_of(&receiver, "bob").len(), stage.state().1), (1, None));
@@ -190,4 +192,26 @@ async fn who_does_not_meet_the_challenge_is_sent_no_sample() {
     assert!(!report.delivery.ok && report.delivery.detail.starts_with("not sent"), "{report:?}");
     let posted = receiver.other.lock().iter().any(|request| request.method() == "POST");
     assert!(!posted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_one_url_is_not_told_another_unless_it_is_replayed() {
+    let receiver = Receiver::new(|_, arrived| match arrived.secs {
+        0..30 => Reply::Status(500),
+        _ => Reply::Status(200),
+    });
+    let stage = Stage::new(subscription(), receiver.clone());
+    let id = stage.begin("ada");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let mut elsewhere = subscription();
+    elsewhere.print += 1;
+    stage.webhooks.adopt(&plan_with(elsewhere));
+    assert_eq!(stage.settled(60).await.dead, 1);
+    assert_eq!(receiver.arrived.lock().len(), 1);
+    let dead = stage.list(DeliveryState::Dead).await.remove(0).progress;
+    assert!(dead.problem.unwrap().contains("another URL") && dead.attempts == 1);
+    assert_eq!(stage.counted("dead"), 1);
+    stage.store.outbox().replay(&stage.hook, &id, clock()).await.unwrap();
+    assert_eq!(stage.settled(10).await.dead, 0);
+    assert_eq!(receiver.arrived.lock().len(), 2);
 }
