@@ -9,6 +9,8 @@
 //! - A worker that fails puts back what it has, and another one takes its place.
 //! - Of replicas that share a store only the owner delivers.
 
+mod unwanted;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,18 +27,13 @@ use super::endpoint::Endpoint;
 use super::lanes::Lanes;
 use super::retry::Outcome;
 use crate::clock::UnixTime;
-use crate::outbound::{Failure, Shown};
-use crate::store::outbox::{Delivery, DeliveryState, Progress};
-use crate::telemetry::Told;
+use crate::outbound::Failure;
+use crate::store::outbox::{Delivery, Progress};
 
 /// Attempts that are under way at once.
 const AT_ONCE: usize = 8;
 /// How often ownership is asked for, and the least that is looked for something to do.
 const ROUND: Duration = Duration::from_secs(1);
-/// How often a receiver is asked whether it wants to hear, and what is too old looked for.
-const ASKED_AGAIN: Duration = Duration::from_secs(60);
-/// How long an event waits for a receiver that wants to hear.
-const WAITS: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long attempts may take that are under way when the worker is to end.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How often it is said what waits.
@@ -207,53 +204,6 @@ impl Worker {
         }
     }
 
-    /// Asks the receiver whether it wants to hear: at once for a URL that is new, then again
-    /// and again.
-    fn ask(&mut self) {
-        let webhook = self.endpoint.webhook.load_full();
-        let is_due = self
-            .asked
-            .is_none_or(|(print, asked)| print != webhook.print || asked.elapsed() >= ASKED_AGAIN);
-        if self.asking || !is_due {
-            return;
-        }
-        (self.asking, self.asked) = (true, Some((webhook.print, Instant::now())));
-        let (webhooks, hook) = (self.webhooks.clone(), self.endpoint.hook.clone());
-        self.under_way.spawn(async move {
-            let answer = webhooks.challenge(&webhook, None).await.and_then(|(_, judged)| judged);
-            if answer.is_ok() {
-                webhooks.heed_wish(&hook, &webhook, true);
-            }
-            Ended::Challenge(answer)
-        });
-    }
-
-    /// Puts back what was taken, and now and then buries what has waited too long.
-    async fn wait_unwanted(&mut self, now: UnixTime) {
-        self.let_go().await;
-        if self.buried.is_some_and(|buried| buried.elapsed() < ASKED_AGAIN) {
-            return;
-        }
-        self.buried = Some(Instant::now());
-        let hook = &self.endpoint.hook;
-        let outbox = self.webhooks.store.outbox();
-        let Ok(taken) = outbox.take(hook, now, 1000).await else { return };
-        for (delivery, before) in taken {
-            if now.since(delivery.event.at) < WAITS {
-                outbox.give_back(hook, &delivery.id).await;
-                continue;
-            }
-            let problem = Some("three days passed without a confirmed receiver".to_owned());
-            let progress = Progress { state: DeliveryState::Dead, problem, at: now, ..before };
-            if outbox.settle(hook, &delivery.id, progress).await.is_err() {
-                outbox.give_back(hook, &delivery.id).await;
-                continue;
-            }
-            self.webhooks.count(&hook.name, Told::Dead);
-            tracing::warn!(site = %hook.site, webhook = %hook.name, id = %delivery.id, "an event is a dead letter: no receiver confirmed for three days");
-        }
-    }
-
     async fn take(&mut self, now: UnixTime) {
         let hook = &self.endpoint.hook;
         let outbox = self.webhooks.store.outbox();
@@ -336,23 +286,6 @@ impl Worker {
             }
             (Err(_), None) => self.asking = false,
         }
-    }
-
-    fn heed_answer(&mut self, answer: Result<(), String>) {
-        self.asking = false;
-        let webhook = self.endpoint.webhook.load();
-        let (site, name) = (&*self.endpoint.hook.site, &*self.endpoint.hook.name);
-        let url = Shown(&webhook.url);
-        match &answer {
-            Ok(()) => {
-                tracing::info!(site, webhook = name, %url, "the receiver has confirmed the subscription");
-            }
-            Err(problem) if self.endpoint.trouble().as_ref() != Some(problem) => {
-                tracing::warn!(site, webhook = name, %url, problem, "the receiver has not confirmed the subscription: nothing is delivered");
-            }
-            Err(_) => {}
-        }
-        self.endpoint.set_trouble(answer.err());
     }
 
     /// What an attempt says of the endpoint.
