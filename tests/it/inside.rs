@@ -47,12 +47,13 @@ async fn a_subscription_that_leads_inside_is_refused_and_counted_and_nobody_insi
         ("translated", format!("http://[64:ff9b::7f00:1]:{port}/hook")),
         ("unspecified", format!("http://0.0.0.0:{port}/hook")),
     ];
-    for (number, (name, url)) in targets.iter().enumerate() {
+    for (name, url) in &targets {
         let made = gateway.say("POST", ALL, &entry(name, url)).await;
         assert_eq!(made.status, 201, "{name}: {}", made.text());
         let labels = [("webhook", "admin"), ("result", "blocked")];
-        let least = (number + 1) as f64;
-        gateway.metric_reaches("countersign_webhook_deliveries_total", &labels, least).await;
+        gateway.metric_reaches("countersign_webhook_deliveries_total", &labels, 1.0).await;
+        let tells = || async { state(&gateway, name).await["problem"].is_string() };
+        eventually("it says what is wrong", PATIENCE, tells).await;
         let shown = state(&gateway, name).await;
         assert_eq!(shown["state"], "unverified", "{name}: {shown}");
         let problem = shown["problem"].as_str().unwrap_or_default();

@@ -75,8 +75,8 @@ function operations.take()
     end
   end
   -- However many were never tried, half of the room is for others.
-  local kept = math.min(math.floor((most - #ids) / 2),
-    redis.call('ZCOUNT', box.retries, '-inf', ARGV[6]))
+  local kept = #redis.call('ZRANGEBYSCORE', box.retries, '-inf', ARGV[6],
+    'LIMIT', 0, math.floor((most - #ids) / 2))
   if from == '' and streams and #ids < most - kept then
     local read = redis.call('XREADGROUP', 'GROUP', group, ARGV[5], 'COUNT', most - #ids - kept,
       'STREAMS', box.stream, '>')
