@@ -60,7 +60,7 @@ fn chat(state: &AdminState, visitor: &str, id: &str) {
         claimed: None,
     };
     let delivery =
-        Delivery { id: id.into(), webhook: "crm".into(), visitor: visitor.into(), event };
+        Delivery { id: id.into(), webhook: "crm".into(), visitor: visitor.into(), event, print: 0 };
     let chat = Chat {
         session: id.into(),
         visitor: visitor.into(),
@@ -80,7 +80,9 @@ async fn settle(state: &AdminState, id: &str, to: DeliveryState) {
     outbox.take(&hook, UnixTime::now(), 10).await.unwrap();
     let problem = (to == DeliveryState::Dead).then(|| "answered 500".to_owned());
     let (at, due) = (UnixTime::from_secs(7), UnixTime::from_secs(8));
-    let progress = Progress { state: to, attempts: 3, last_status: Some(500), problem, at, due };
+    let last_status = Some(500);
+    let before = Progress::fresh(at);
+    let progress = Progress { state: to, attempts: 3, last_status, problem, due, ..before };
     outbox.settle(&hook, &id.into(), progress).await.unwrap();
 }
 

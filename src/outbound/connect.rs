@@ -96,8 +96,10 @@ impl Connector {
             && let Some((address, what)) =
                 addresses.iter().find_map(|one| Some((one.ip(), guard::refused(one.ip())?)))
         {
+            // Whoever makes subscriptions is not to learn what names inside stand for.
+            tracing::info!(host, %address, what, "nothing is sent to an address inside");
             return Err(ConnectError::Blocked(format!(
-                "{host} is {address}: {what}, which subscriptions made through the admin API \
+                "{host} leads inside: {what}, which subscriptions made through the admin API \
                  may not reach without `webhook_private_targets: true`"
             )));
         }

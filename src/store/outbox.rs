@@ -27,6 +27,14 @@ pub struct Delivery {
     pub visitor: Arc<str>,
     /// What happened.
     pub event: Event,
+    /// [`crate::plan::Webhook::print`] of the subscription that it was made for; 0: of any
+    /// that has the name.
+    #[serde(default, skip_serializing_if = "is_any")]
+    pub print: u64,
+}
+
+fn is_any(print: &u64) -> bool {
+    *print == 0
 }
 
 /// What happened, in facts; how they are written is the subscription's format.
@@ -94,13 +102,27 @@ pub struct Progress {
     pub at: UnixTime,
     /// When it is tried next, if it is queued.
     pub due: UnixTime,
+    /// An operator had it tried again: it goes to whoever has the subscription's name now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 impl Progress {
     /// Nothing has been tried yet.
     pub fn fresh(at: UnixTime) -> Self {
         let state = DeliveryState::Queued;
-        Self { state, attempts: 0, last_status: None, problem: None, at, due: at }
+        let (last_status, problem) = (None, None);
+        Self { state, attempts: 0, last_status, problem, at, due: at, replayed: false }
+    }
+
+    /// The same of a dead letter that an operator has tried again.
+    pub fn replayed(at: UnixTime) -> Self {
+        Self { replayed: true, ..Self::fresh(at) }
+    }
+
+    /// Whether nothing has been tried, and it did not have to wait for that.
+    pub fn is_fresh(&self) -> bool {
+        self.attempts == 0 && self.due <= self.at
     }
 }
 
@@ -172,7 +194,8 @@ pub trait Outbox: Send + Sync + 'static {
     async fn owns(&self, hook: &Hook) -> Result<bool, Outage>;
 
     /// Deliveries whose time has come, at most so many, each only once until it is settled:
-    /// first attempts in the order of their events, then others.
+    /// first attempts in the order of their events, then others, for whom there is half of the
+    /// room.
     ///
     /// # Errors
     /// They cannot be read.

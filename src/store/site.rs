@@ -250,7 +250,8 @@ impl SiteMemory {
     }
 
     /// Whether somebody was to be forgotten since then.
-    fn has_forgotten(&self, id: &str, since: UnixTime) -> bool {
+    /// Whether what was known of somebody then is to be known no more.
+    pub fn has_forgotten(&self, id: &str, since: UnixTime) -> bool {
         let forgotten = self.marks.read(id, |marks| marks.forgotten).flatten();
         forgotten.is_some_and(|at| since <= at)
     }

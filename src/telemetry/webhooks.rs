@@ -1,6 +1,7 @@
 //! What is counted of events told to websites' servers.
 //!
-//! Labels are subscriptions' names. Sites that share a name share its series; what is not a
+//! Labels are the names of the configuration's subscriptions, and `admin` for those made through
+//! the admin API. Sites that share a name share its series; what is not a
 //! subscription (`details.push`, `details.enrich`) has a name with a dot, as none can have.
 
 use std::collections::BTreeSet;

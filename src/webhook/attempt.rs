@@ -11,6 +11,9 @@ use crate::plan::Webhook;
 use crate::store::outbox::{Delivery, DeliveryState, EventKind, Progress};
 use crate::telemetry::Told;
 
+/// What is wrong with an event whose subscription's place another one has.
+const ELSEWHERE: &str = "made for another URL or format: replayed, it goes to this one";
+
 /// How soon, at first and at last, it is tried again to note what came of an attempt.
 const NOTED_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -24,6 +27,11 @@ impl Webhooks {
         delivery: &Arc<Delivery>,
         before: &Progress,
     ) -> Option<Outcome> {
+        let is_anothers = delivery.print != 0 && delivery.print != webhook.print;
+        if is_anothers && !before.replayed {
+            self.refuse(endpoint, delivery, before).await;
+            return None;
+        }
         let outcome = self.tell(endpoint, webhook, delivery, before).await;
         let now = (self.clock)();
         let progress = match &outcome {
@@ -37,6 +45,22 @@ impl Webhooks {
         outcome
     }
 
+    /// Makes it a dead letter: what was meant for one receiver is not told another one that has
+    /// come to have its name, unless somebody says so.
+    async fn refuse(&self, endpoint: &Endpoint, delivery: &Delivery, before: &Progress) {
+        let (problem, at) = (Some(ELSEWHERE.to_owned()), (self.clock)());
+        let progress = Progress { state: DeliveryState::Dead, problem, at, ..before.clone() };
+        let (site, name, id) = (&*endpoint.hook.site, &*endpoint.hook.name, &*delivery.id);
+        self.count(name, Told::Dead);
+        tracing::warn!(
+            site,
+            webhook = name,
+            id,
+            "an event is a dead letter: it was made for another URL"
+        );
+        self.settle(endpoint, &delivery.id, progress).await;
+    }
+
     async fn tell(
         &self,
         endpoint: &Endpoint,
@@ -45,6 +69,10 @@ impl Webhooks {
         before: &Progress,
     ) -> Option<Outcome> {
         let (site, at) = (&*endpoint.hook.site, (self.clock)());
+        let known = self.store.memory().site(site);
+        if known.is_some_and(|known| known.has_forgotten(&delivery.visitor, delivery.event.at)) {
+            return None;
+        }
         let turn = endpoint.turns.now();
         let letter = match delivery.event.kind {
             EventKind::ChatStarted => {
@@ -62,7 +90,12 @@ impl Webhooks {
         Some(match self.carry(webhook, request).await {
             Ok(answer) => {
                 endpoint.turns.heed(turn, answer.status.as_u16());
-                Outcome::of(answer.status.as_u16(), &answer.headers, (self.clock)())
+                let outcome = Outcome::of(answer.status.as_u16(), &answer.headers, (self.clock)());
+                // The backend is not asked what it wants, so it cannot want no more.
+                match details::is_push(&endpoint.hook) {
+                    true => outcome.without_goodbye(),
+                    false => outcome,
+                }
             }
             Err(failure) => Outcome::Failed(failure),
         })

@@ -1,15 +1,16 @@
 //! When an endpoint is left alone: after ten failures in a row that say that it is in
 //! trouble, for a second, then twice as long each time, up to a minute; then one attempt
-//! tries it out. And for as long as it asks to be (`Retry-After`). No attempt is used up
-//! meanwhile.
+//! tries it out. And for as long as it asks to be (`Retry-After`), up to an hour: what others
+//! are told is not one answer's to decide for longer. No attempt is used up meanwhile.
 
 use std::time::Duration;
 
-use crate::clock::UnixTime;
+use tokio::time::Instant;
 
 const FAILURES: u32 = 10;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST_HUSH: Duration = Duration::from_secs(3600);
 
 /// How an endpoint has answered lately.
 #[derive(Debug, Default)]
@@ -17,7 +18,7 @@ pub struct Breaker {
     failures: u32,
     /// How long it is left alone at the next failure; none: it is not in trouble.
     pause: Option<Duration>,
-    until: UnixTime,
+    until: Option<Instant>,
 }
 
 impl Breaker {
@@ -27,8 +28,8 @@ impl Breaker {
     }
 
     /// Until when it is left alone; none: it is not.
-    pub fn rests(&self, now: UnixTime) -> Option<UnixTime> {
-        (now < self.until).then_some(self.until)
+    pub fn rests(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| now < *until)
     }
 
     /// It answered as somebody does who is well, whatever it said.
@@ -37,7 +38,7 @@ impl Breaker {
     }
 
     /// It did not; says for how long it is left alone, if it is from now on.
-    pub fn ill(&mut self, now: UnixTime) -> Option<Duration> {
+    pub fn ill(&mut self, now: Instant) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
         let rests = self.rests(now).is_some();
         let pause = match self.pause {
@@ -48,13 +49,15 @@ impl Breaker {
             None => return None,
         };
         self.pause = Some(pause);
-        self.until = self.until.max(now.after(pause));
+        self.until = self.until.max(Some(now + pause));
         Some(pause)
     }
 
-    /// It asks to be left alone.
-    pub fn hush(&mut self, until: UnixTime) {
-        self.until = self.until.max(until);
+    /// It asks to be left alone for so long; says for how long it is.
+    pub fn hush(&mut self, wait: Duration, now: Instant) -> Duration {
+        let wait = wait.min(LONGEST_HUSH);
+        self.until = self.until.max(Some(now + wait));
+        wait
     }
 }
 
@@ -62,8 +65,9 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    fn at(secs: u64) -> UnixTime {
-        UnixTime::from_secs(secs)
+    fn at(secs: u64) -> Instant {
+        thread_local!(static BASE: Instant = Instant::now());
+        BASE.with(|base| *base) + Duration::from_secs(secs)
     }
 
     #[test]
@@ -101,9 +105,11 @@ mod tests {
     #[test]
     fn an_endpoint_that_asks_for_it_is_left_alone_and_is_well_all_the_same() {
         let mut breaker = Breaker::default();
-        breaker.hush(at(30));
+        assert_eq!(breaker.hush(Duration::from_secs(30), at(0)), Duration::from_secs(30));
         breaker.well();
         assert_eq!(breaker.rests(at(29)), Some(at(30)));
         assert_eq!((breaker.rests(at(30)), breaker.allows(8)), (None, 8));
+        breaker.hush(Duration::from_secs(86400), at(40));
+        assert_eq!(breaker.rests(at(40)), Some(at(3640)));
     }
 }

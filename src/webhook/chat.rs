@@ -185,7 +185,8 @@ impl Beginning {
             claimed: self.claimed.clone().filter(|_| claimed),
         };
         let id = uuid::Uuid::now_v7().simple().to_string().into();
-        Arc::new(Delivery { id, webhook: webhook.name.clone(), visitor: visitor.clone(), event })
+        let (print, visitor) = (webhook.print, visitor.clone());
+        Arc::new(Delivery { id, webhook: webhook.name.clone(), visitor, event, print })
     }
 }
 

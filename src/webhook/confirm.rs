@@ -1,6 +1,8 @@
 //! The challenge: a receiver answers a GET with what it was sent in `echo`, and so says that
 //! it wants to hear. The answer is kept, for this URL and format; a restart asks nobody again.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::uri::PathAndQuery;
@@ -40,12 +42,21 @@ impl Webhooks {
         (said.print == webhook.print).then_some(said)
     }
 
-    /// Keeps what a receiver says.
+    /// Keeps what a receiver says; nothing, if the subscription is another one by now, or
+    /// gone. What comes last counts, also where another replica's clock runs ahead.
     pub(super) fn heed_wish(&self, hook: &Hook, webhook: &Webhook, wanted: bool) {
         if self.said(&hook.site, webhook).is_some_and(|said| said.wanted == wanted) {
             return;
         }
-        let confirmation = Confirmation { print: webhook.print, wanted, at: (self.clock)() };
+        let current = self.subscribed.get(hook);
+        if current.is_none_or(|current| current.print != webhook.print) {
+            return;
+        }
+        let before = self.store.memory().site(&hook.site);
+        let before = before.and_then(|known| known.subscriptions().confirmation(&hook.name));
+        let after_it = before.map(|before| before.at.after(Duration::from_millis(1)));
+        let at = (self.clock)().max(after_it.unwrap_or_default());
+        let confirmation = Confirmation { print: webhook.print, wanted, at };
         let (site, webhook) = (hook.site.clone(), hook.name.clone());
         self.store.note(Change::Confirmation { site, webhook, confirmation });
     }

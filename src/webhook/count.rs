@@ -1,4 +1,5 @@
-//! What is counted: by the names of subscriptions, which sites may share.
+//! What is counted: by the names of the configuration's subscriptions, which sites may share;
+//! those made through the admin API are counted as one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,26 +32,28 @@ impl Webhooks {
     /// Counts an attempt, a dead letter or a question.
     pub(super) fn count(&self, name: &str, told: Told) {
         if let Some(metrics) = self.metrics.get() {
-            metrics.told(name, told);
+            metrics.told(self.subscribed.label(name), told);
         }
     }
 
-    /// Says what waits for a subscription: the metric shows the sum over all of its name, and
+    /// Says what waits for a subscription: the metric shows the sum over all of its label, and
     /// the oldest of them.
     pub(super) fn say_what_waits(&self, hook: &Hook, depth: Depth) {
         let Some(metrics) = self.metrics.get() else { return };
         let now = (self.clock)();
         let oldest = depth.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
         let waiting = Waiting { queued: depth.queued, dead: depth.dead, oldest };
+        let label = self.subscribed.label(&hook.name);
         let mut known = self.waiting.lock();
         known.insert(hook.clone(), waiting);
-        let of_name = known.iter().filter(|(other, _)| other.name == hook.name);
-        let sum = of_name.fold(Waiting::default(), |sum, (_, waiting)| Waiting {
+        let of_label =
+            known.iter().filter(|(other, _)| self.subscribed.label(&other.name) == label);
+        let sum = of_label.fold(Waiting::default(), |sum, (_, waiting)| Waiting {
             queued: sum.queued + waiting.queued,
             dead: sum.dead + waiting.dead,
             oldest: sum.oldest.max(waiting.oldest),
         });
-        metrics.waits(&hook.name, sum);
+        metrics.waits(label, sum);
     }
 
     /// Has the series of these subscriptions shown, and of no others.
@@ -58,7 +61,7 @@ impl Webhooks {
         self.waiting.lock().retain(|hook, _| endpoints.contains_key(hook));
         if let Some(metrics) = self.metrics.get() {
             let names: BTreeMap<&str, ()> =
-                endpoints.keys().map(|hook| (&*hook.name, ())).collect();
+                endpoints.keys().map(|hook| (self.subscribed.label(&hook.name), ())).collect();
             let asks = self.subscribed.asks().then_some(ENRICH);
             metrics.keep_webhooks(names.into_keys(), asks);
         }

@@ -4,12 +4,18 @@
 //! - Whose turn it is say the [`Lanes`].
 //! - Nothing is told to a receiver that has not confirmed that it wants to hear. What has
 //!   waited for that for three days is a dead letter.
-//! - An endpoint in trouble is left alone ([`Breaker`]); that uses up no attempts.
+//! - An endpoint in trouble is left alone ([`Breaker`]); that uses up no attempts. Meanwhile
+//!   nothing is held here: what is erased or dropped in the outbox is gone.
+//! - A worker that fails puts back what it has, and another one takes its place.
 //! - Of replicas that share a store only the owner delivers.
 
+mod unwanted;
+
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -21,18 +27,13 @@ use super::endpoint::Endpoint;
 use super::lanes::Lanes;
 use super::retry::Outcome;
 use crate::clock::UnixTime;
-use crate::outbound::{Failure, Shown};
-use crate::store::outbox::{DeliveryState, Progress};
-use crate::telemetry::Told;
+use crate::outbound::Failure;
+use crate::store::outbox::{Delivery, Progress};
 
 /// Attempts that are under way at once.
 const AT_ONCE: usize = 8;
 /// How often ownership is asked for, and the least that is looked for something to do.
 const ROUND: Duration = Duration::from_secs(1);
-/// How often a receiver is asked whether it wants to hear, and what is too old looked for.
-const ASKED_AGAIN: Duration = Duration::from_secs(60);
-/// How long an event waits for a receiver that wants to hear.
-const WAITS: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long attempts may take that are under way when the worker is to end.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How often it is said what waits.
@@ -40,25 +41,20 @@ const COUNTED: Duration = Duration::from_secs(5);
 
 /// Runs until the endpoint is stopped.
 pub async fn work(webhooks: Arc<Webhooks>, endpoint: Arc<Endpoint>) {
-    let mut worker = Worker::new(webhooks, endpoint.clone());
-    let stopped = endpoint.stopped();
-    tokio::pin!(stopped);
     loop {
-        // Never broken off: what was taken is known here or put back.
-        let pause = worker.round().await;
+        let mut worker = Worker::new(webhooks.clone(), endpoint.clone());
+        let ran = AssertUnwindSafe(worker.run()).catch_unwind().await;
+        let ended = AssertUnwindSafe(worker.end()).catch_unwind().await;
+        if ran.is_ok() && ended.is_ok() {
+            return;
+        }
+        let (site, webhook) = (&*endpoint.hook.site, &*endpoint.hook.name);
+        tracing::error!(site, webhook, "a fault here stopped deliveries: they begin anew");
         tokio::select! {
-            () = &mut stopped => break,
-            Some(ended) = worker.under_way.join_next_with_id() => {
-                worker.heed(ended).await;
-                while let Some(ended) = worker.under_way.try_join_next_with_id() {
-                    worker.heed(ended).await;
-                }
-            }
-            () = endpoint.wake.notified() => worker.look = true,
-            () = tokio::time::sleep(pause) => worker.look = true,
+            () = endpoint.stopped() => return,
+            () = tokio::time::sleep(ROUND) => {}
         }
     }
-    worker.end().await;
 }
 
 /// Something that was under way and has ended.
@@ -81,11 +77,15 @@ struct Worker {
     asked: Option<(u64, Instant)>,
     counted: Option<Instant>,
     buried: Option<Instant>,
+    /// Of the subscription as it was last looked at.
+    print: u64,
 }
 
 impl Worker {
     fn new(webhooks: Arc<Webhooks>, endpoint: Arc<Endpoint>) -> Self {
+        let print = endpoint.webhook.load().print;
         Self {
+            print,
             webhooks,
             endpoint,
             breaker: Breaker::default(),
@@ -101,8 +101,32 @@ impl Worker {
         }
     }
 
+    /// Runs until the endpoint is stopped.
+    async fn run(&mut self) {
+        let endpoint = self.endpoint.clone();
+        let stopped = endpoint.stopped();
+        tokio::pin!(stopped);
+        loop {
+            // Never broken off: what was taken is known here or put back.
+            let pause = self.round().await;
+            tokio::select! {
+                () = &mut stopped => return,
+                Some(ended) = self.under_way.join_next_with_id() => {
+                    self.heed(ended).await;
+                    while let Some(ended) = self.under_way.try_join_next_with_id() {
+                        self.heed(ended).await;
+                    }
+                }
+                () = endpoint.wake.notified() => self.look = true,
+                () = tokio::time::sleep(pause) => self.look = true,
+            }
+        }
+    }
+
     /// Does what there is to do now, and says how long nothing else will be.
     async fn round(&mut self) -> Duration {
+        self.forget().await;
+        self.look_anew();
         self.ask_ownership().await;
         self.say_what_waits().await;
         if !self.owns {
@@ -122,12 +146,35 @@ impl Worker {
                 return ROUND;
             }
         }
-        if let Some(until) = self.breaker.rests(now) {
-            return until.since(now).min(ROUND);
+        if let Some(until) = self.breaker.rests(Instant::now()) {
+            self.let_go().await;
+            return until.saturating_duration_since(Instant::now()).min(ROUND);
         }
         self.take(now).await;
-        self.begin(now);
+        self.begin();
         self.idle(now)
+    }
+
+    /// Lets go of what is held about visitors who are to be forgotten.
+    async fn forget(&mut self) {
+        for visitor in self.endpoint.forgotten() {
+            for delivery in self.lanes.put_down_of(&visitor) {
+                self.webhooks.store.outbox().give_back(&self.endpoint.hook, &delivery.id).await;
+            }
+        }
+    }
+
+    /// Forgets what is known of a receiver whose place another one has, or that was well when
+    /// somebody tried it.
+    fn look_anew(&mut self) {
+        let print = self.endpoint.webhook.load().print;
+        let is_another = std::mem::replace(&mut self.print, print) != print;
+        if is_another {
+            self.endpoint.set_trouble(None);
+        }
+        if self.endpoint.has_been_well() || is_another {
+            self.breaker = Breaker::default();
+        }
     }
 
     fn wish(&self) -> Wish {
@@ -157,57 +204,10 @@ impl Worker {
         }
     }
 
-    /// Asks the receiver whether it wants to hear: at once for a URL that is new, then again
-    /// and again.
-    fn ask(&mut self) {
-        let webhook = self.endpoint.webhook.load_full();
-        let is_due = self
-            .asked
-            .is_none_or(|(print, asked)| print != webhook.print || asked.elapsed() >= ASKED_AGAIN);
-        if self.asking || !is_due {
-            return;
-        }
-        (self.asking, self.asked) = (true, Some((webhook.print, Instant::now())));
-        let (webhooks, hook) = (self.webhooks.clone(), self.endpoint.hook.clone());
-        self.under_way.spawn(async move {
-            let answer = webhooks.challenge(&webhook, None).await.and_then(|(_, judged)| judged);
-            if answer.is_ok() {
-                webhooks.heed_wish(&hook, &webhook, true);
-            }
-            Ended::Challenge(answer)
-        });
-    }
-
-    /// Puts back what was taken, and now and then buries what has waited too long.
-    async fn wait_unwanted(&mut self, now: UnixTime) {
-        self.let_go().await;
-        if self.buried.is_some_and(|buried| buried.elapsed() < ASKED_AGAIN) {
-            return;
-        }
-        self.buried = Some(Instant::now());
-        let hook = &self.endpoint.hook;
-        let outbox = self.webhooks.store.outbox();
-        let Ok(taken) = outbox.take(hook, now, 1000).await else { return };
-        for (delivery, before) in taken {
-            if now.since(delivery.event.at) < WAITS {
-                outbox.give_back(hook, &delivery.id).await;
-                continue;
-            }
-            let problem = Some("three days passed without a confirmed receiver".to_owned());
-            let progress = Progress { state: DeliveryState::Dead, problem, at: now, ..before };
-            if outbox.settle(hook, &delivery.id, progress).await.is_err() {
-                outbox.give_back(hook, &delivery.id).await;
-                continue;
-            }
-            self.webhooks.count(&hook.name, Told::Dead);
-            tracing::warn!(site = %hook.site, webhook = %hook.name, id = %delivery.id, "an event is a dead letter: no receiver confirmed for three days");
-        }
-    }
-
     async fn take(&mut self, now: UnixTime) {
         let hook = &self.endpoint.hook;
         let outbox = self.webhooks.store.outbox();
-        let room = self.lanes.room().min(AT_ONCE * 4);
+        let room = self.lanes.room().min(self.breaker.allows(AT_ONCE) * 4);
         let is_due = outbox.next_due(hook).is_some_and(|due| due <= now);
         if room == 0 || !(is_due || self.look) {
             return;
@@ -215,7 +215,13 @@ impl Worker {
         match outbox.take(hook, now, room).await {
             Ok(taken) => {
                 self.look = taken.len() == room;
-                self.lanes.take_in(taken);
+                let wait = self.first_wait();
+                for (delivery, progress) in taken {
+                    match waits_until(&delivery, &progress, wait, now) {
+                        Some(due) => self.defer(&delivery, progress, now, due).await,
+                        None => self.lanes.take_in([(delivery, progress)]),
+                    }
+                }
             }
             Err(outage) => {
                 tracing::debug!(site = %hook.site, webhook = %hook.name, %outage, "deliveries cannot be read");
@@ -223,16 +229,26 @@ impl Worker {
         }
     }
 
+    /// Puts back what is not to be tried yet, so that it takes nobody's room.
+    async fn defer(&self, delivery: &Delivery, before: Progress, now: UnixTime, due: UnixTime) {
+        let hook = &self.endpoint.hook;
+        let outbox = self.webhooks.store.outbox();
+        let progress = Progress { at: now, due, ..before };
+        if outbox.settle(hook, &delivery.id, progress).await.is_err() {
+            outbox.give_back(hook, &delivery.id).await;
+        }
+    }
+
     /// Begins as many attempts as may be under way.
-    fn begin(&mut self, now: UnixTime) {
+    fn begin(&mut self) {
         let most = self.breaker.allows(AT_ONCE);
-        for (delivery, before) in self.lanes.next(now, self.first_wait(), most) {
+        for (delivery, before) in self.lanes.next(most) {
             let (webhooks, endpoint) = (self.webhooks.clone(), self.endpoint.clone());
             let webhook = endpoint.webhook.load_full();
             let told = delivery.clone();
             let task = self.under_way.spawn(async move {
                 let outcome = webhooks.attempt(&endpoint, &webhook, &told, &before).await;
-                if outcome == Some(Outcome::Gone) && !details::is_push(&endpoint.hook) {
+                if outcome == Some(Outcome::Gone) {
                     webhooks.heed_wish(&endpoint.hook, &webhook, false);
                 }
                 Ended::Attempt(outcome)
@@ -250,9 +266,7 @@ impl Worker {
     fn idle(&self, now: UnixTime) -> Duration {
         let next = self.webhooks.store.outbox().next_due(&self.endpoint.hook);
         let next = next.filter(|_| self.lanes.room() > 0);
-        let held = self.lanes.soonest(self.first_wait(), self.breaker.allows(AT_ONCE));
-        let soonest = next.into_iter().chain(held).min();
-        let pause = soonest.map_or(ROUND, |soonest| soonest.since(now));
+        let pause = next.map_or(ROUND, |soonest| soonest.since(now));
         // What could not be taken although its time has come is not asked for in a circle.
         pause.clamp(Duration::from_millis(10), ROUND)
     }
@@ -262,7 +276,7 @@ impl Worker {
         let attempted = self.lanes.ended(id);
         match (ended, attempted) {
             (Ok((_, Ended::Attempt(Some(outcome)))), _) => {
-                self.judge(&outcome, (self.webhooks.clock)());
+                self.judge(&outcome);
             }
             (Ok((_, Ended::Attempt(None))), _) => {}
             (Ok((_, Ended::Challenge(answer))), _) => self.heed_answer(answer),
@@ -274,34 +288,20 @@ impl Worker {
         }
     }
 
-    fn heed_answer(&mut self, answer: Result<(), String>) {
-        self.asking = false;
-        let webhook = self.endpoint.webhook.load();
-        let (site, name) = (&*self.endpoint.hook.site, &*self.endpoint.hook.name);
-        let url = Shown(&webhook.url);
-        match &answer {
-            Ok(()) => {
-                tracing::info!(site, webhook = name, %url, "the receiver has confirmed the subscription");
-            }
-            Err(problem) if self.endpoint.trouble().as_ref() != Some(problem) => {
-                tracing::warn!(site, webhook = name, %url, problem, "the receiver has not confirmed the subscription: nothing is delivered");
-            }
-            Err(_) => {}
-        }
-        self.endpoint.set_trouble(answer.err());
-    }
-
     /// What an attempt says of the endpoint.
-    fn judge(&mut self, outcome: &Outcome, now: UnixTime) {
-        if let Some(wait) = outcome.hush() {
-            self.breaker.hush(now.after(wait));
-        }
+    fn judge(&mut self, outcome: &Outcome) {
+        let now = Instant::now();
         let hook = &self.endpoint.hook;
         let problem = outcome.problem().unwrap_or_default();
         if outcome.is_trouble() {
             if let Some(pause) = self.breaker.ill(now) {
                 let secs = pause.as_secs();
                 tracing::warn!(site = %hook.site, webhook = %hook.name, problem, secs, "the endpoint is in trouble and left alone for a while");
+                self.endpoint.set_trouble(Some(problem.clone()));
+            }
+            if let Some(wait) = outcome.hush().filter(|wait| !wait.is_zero()) {
+                let secs = self.breaker.hush(wait, now).as_secs();
+                let problem = format!("{problem}, asking to be left alone for {secs} s");
                 self.endpoint.set_trouble(Some(problem));
             }
             return;
@@ -319,7 +319,7 @@ impl Worker {
     }
 
     /// Takes leave: what is under way may come to its end, all else is put back.
-    async fn end(mut self) {
+    async fn end(&mut self) {
         self.let_go().await;
         let lanes = &mut self.lanes;
         let under_way = &mut self.under_way;
@@ -337,4 +337,17 @@ impl Worker {
         }
         self.webhooks.say_what_waits(&self.endpoint.hook, Default::default());
     }
+}
+
+/// Until when an event waits that the subscription hears of only after this wait; none: it
+/// does not. One from the future would, for as long as the clock was put back.
+fn waits_until(
+    delivery: &Delivery,
+    progress: &Progress,
+    wait: Duration,
+    now: UnixTime,
+) -> Option<UnixTime> {
+    let at = delivery.event.at;
+    let ready = at.after(wait);
+    (progress.is_fresh() && at <= now && now < ready).then_some(ready)
 }

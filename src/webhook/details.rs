@@ -115,6 +115,7 @@ pub fn learned(
             name: None,
             claimed: None,
         },
+        print: 0,
     };
     let deliveries = tells.then(|| Arc::new(event())).into_iter().collect();
     let posted = Posted { visitor: visitor.clone(), fields, at: now, until, deliveries };

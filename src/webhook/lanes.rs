@@ -1,19 +1,23 @@
-//! What was taken out of the outbox: which of it may be tried now, and what is under way.
+//! What was taken out of the outbox and may be tried now: whose turn it is, and what is under
+//! way.
 //!
 //! First attempts of one visitor go one after the other, in the order of their events; a
-//! retry holds nothing back, and nothing holds back a retry.
+//! retry holds nothing back, and nothing holds back a retry. However much waits behind one
+//! visitor's attempt, there is room for others.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task;
 
-use crate::clock::UnixTime;
 use crate::store::outbox::{Delivery, Progress};
 
-/// Deliveries that are taken and not yet under way: those behind another of the same visitor.
+/// Deliveries that are taken and not yet under way.
 const MOST_HELD: usize = 256;
+/// How many of them count that wait for one visitor's first attempts.
+const COUNTED_OF_ONE: usize = 8;
+/// How many are held where few visitors have that many.
+const MOST_IN_ALL: usize = 4096;
 
 /// A delivery that was taken, and how far it had come.
 pub type Taken = (Arc<Delivery>, Progress);
@@ -28,19 +32,32 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// How many more may be taken.
+    /// How many more may be taken: never just one, which could not be shared by first
+    /// attempts and others.
     pub fn room(&self) -> usize {
-        MOST_HELD.saturating_sub(self.held.len())
+        let (mut of_one, mut counted) = (HashMap::<&str, usize>::new(), 0_usize);
+        for (delivery, progress) in &self.held {
+            if progress.attempts == 0 {
+                let waiting = of_one.entry(&*delivery.visitor).or_default();
+                *waiting += 1;
+                if *waiting > COUNTED_OF_ONE {
+                    continue;
+                }
+            }
+            counted += 1;
+        }
+        let left = MOST_HELD.saturating_sub(counted);
+        let room = left.min(MOST_IN_ALL.saturating_sub(self.held.len()));
+        if room == 1 { 0 } else { room }
     }
 
     /// Takes in what was taken, in the order of the outbox.
-    pub fn take_in(&mut self, taken: Vec<Taken>) {
+    pub fn take_in(&mut self, taken: impl IntoIterator<Item = Taken>) {
         self.held.extend(taken);
     }
 
-    /// Those to be tried now, so that no more than so many are under way. `wait` is what lies
-    /// between an event and its first attempt.
-    pub fn next(&mut self, now: UnixTime, wait: Duration, most: usize) -> Vec<Taken> {
+    /// Those to be tried now, so that no more than so many are under way.
+    pub fn next(&mut self, most: usize) -> Vec<Taken> {
         let mut next = Vec::new();
         let mut behind = HashSet::new();
         let mut kept = VecDeque::with_capacity(self.held.len());
@@ -50,7 +67,7 @@ impl Lanes {
             let has_to_wait =
                 is_first && (self.busy.contains_key(visitor) || behind.contains(visitor));
             let is_full = self.under_way.len() + next.len() >= most;
-            if has_to_wait || is_full || now < ready(&delivery, &progress, wait) {
+            if has_to_wait || is_full {
                 if is_first {
                     behind.insert(visitor.clone());
                 }
@@ -80,28 +97,22 @@ impl Lanes {
         Some(delivery)
     }
 
-    /// When the next may be tried, if one could be under way beside the others.
-    pub fn soonest(&self, wait: Duration, most: usize) -> Option<UnixTime> {
-        let is_free = |(delivery, _): &&Taken| !self.busy.contains_key(&delivery.visitor);
-        let free = self.held.iter().filter(is_free);
-        let soonest = free.map(|(delivery, progress)| ready(delivery, progress, wait)).min();
-        soonest.filter(|_| self.under_way.len() < most)
-    }
-
     /// What is not under way, to be put back.
-    pub fn put_down(&mut self) -> impl Iterator<Item = Arc<Delivery>> {
+    pub fn put_down(&mut self) -> impl Iterator<Item = Arc<Delivery>> + use<> {
         std::mem::take(&mut self.held).into_iter().map(|(delivery, _)| delivery)
     }
 
-    /// What still is.
+    /// The same of one visitor.
+    pub fn put_down_of(&mut self, visitor: &str) -> Vec<Arc<Delivery>> {
+        let held = std::mem::take(&mut self.held);
+        let (his, others): (VecDeque<_>, VecDeque<_>) =
+            held.into_iter().partition(|(delivery, _)| *delivery.visitor == *visitor);
+        self.held = others;
+        his.into_iter().map(|(delivery, _)| delivery).collect()
+    }
+
+    /// What still is under way.
     pub fn left(&self) -> impl Iterator<Item = &Arc<Delivery>> {
         self.under_way.values()
-    }
-}
-
-fn ready(delivery: &Delivery, progress: &Progress, wait: Duration) -> UnixTime {
-    match progress.attempts {
-        0 => progress.due.max(delivery.event.at.after(wait)),
-        _ => progress.due,
     }
 }

@@ -178,6 +178,11 @@ impl Webhooks {
             Change::Confirmation { site, webhook, .. } | Change::Progress { site, webhook, .. } => {
                 self.wake(site, webhook)
             }
+            Change::Forget { site, id, .. } => {
+                let endpoints = self.endpoints.lock();
+                let of_site = endpoints.values().filter(|endpoint| endpoint.hook.site == *site);
+                of_site.for_each(|endpoint| endpoint.forget(id));
+            }
             Change::Delivery { site, delivery, .. } => self.wake(site, &delivery.webhook),
             _ => {}
         }

@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request};
 use serde::Serialize;
 
+use super::endpoint::Endpoint;
 use super::retry::Outcome;
 use super::{Webhooks, wire};
 use crate::outbound::Answer;
@@ -27,7 +28,8 @@ pub struct Report {
     pub cors: Finding,
     /// Which version of TLS it speaks, if any.
     pub tls: Finding,
-    /// An event about a visitor who is made up, signed as all are.
+    /// An event about a visitor who is made up, signed as all are; sent only to who has met
+    /// the challenge.
     pub delivery: Finding,
     /// How long the answer to the event took, in milliseconds.
     pub latency_ms: u64,
@@ -55,12 +57,16 @@ impl Webhooks {
     /// Tries a subscription's receiver. Takes as long as the receiver does, a minute at most.
     pub async fn test(&self, site: &Site, webhook: &Webhook) -> Report {
         let hook = Hook { site: site.name.clone(), name: webhook.name.clone() };
+        let endpoint = self.endpoints.lock().get(&hook).cloned();
         let origin = self.subscribed.origin(&site.name);
         let origin = origin.and_then(|origin| HeaderValue::from_str(&origin).ok());
         let challenged = self.challenge(webhook, origin.as_ref()).await;
         let echo = match &challenged {
             Ok((_, Ok(()))) => {
                 self.heed_wish(&hook, webhook, true);
+                if let Some(endpoint) = &endpoint {
+                    endpoint.set_trouble(None);
+                }
                 self.wake(&hook.site, &hook.name);
                 Finding::new(true, "the receiver has confirmed the subscription")
             }
@@ -76,7 +82,15 @@ impl Webhooks {
             }
         };
         let begun = Instant::now();
-        let (delivery, told) = self.try_delivery(site, &hook, webhook).await;
+        let (delivery, told) = match echo.ok {
+            true => self.try_delivery(site, endpoint.as_deref(), webhook).await,
+            false => (Finding::new(false, "not sent: the challenge was not met"), None),
+        };
+        if delivery.ok
+            && let Some(endpoint) = &endpoint
+        {
+            endpoint.was_well();
+        }
         let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let tls = tls(webhook, told.as_ref().or(answer.as_ref()));
         Report { echo: Finding { status, ..echo }, cors, tls, delivery, latency_ms }
@@ -116,11 +130,10 @@ impl Webhooks {
     async fn try_delivery(
         &self,
         site: &Site,
-        hook: &Hook,
+        endpoint: Option<&Endpoint>,
         webhook: &Webhook,
     ) -> (Finding, Option<Answer>) {
-        let endpoint = self.endpoints.lock().get(hook).cloned();
-        let turn = endpoint.as_ref().map_or(0, |endpoint| endpoint.turns.now());
+        let turn = endpoint.map_or(0, |endpoint| endpoint.turns.now());
         let at = (self.clock)();
         let attempt = wire::Attempt { number: 1, at, secret: turn };
         let marked = marked(webhook);
@@ -132,7 +145,7 @@ impl Webhooks {
             Err(failure) => (Finding::new(false, failure.to_string()), None),
             Ok(answer) => {
                 let status = answer.status.as_u16();
-                if let Some(endpoint) = &endpoint {
+                if let Some(endpoint) = endpoint {
                     endpoint.turns.heed(turn, status);
                 }
                 let problem = Outcome::of(status, &answer.headers, at).problem();
@@ -171,6 +184,7 @@ fn sample(site: &Site, webhook: &Webhook, at: crate::clock::UnixTime) -> Deliver
             claimed: None,
         },
         id: id.into(),
+        print: webhook.print,
     }
 }
 

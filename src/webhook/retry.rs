@@ -11,6 +11,9 @@ use crate::store::outbox::{DeliveryState, Progress};
 
 /// The longest that a receiver can ask to be waited for.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// How long a delivery rests that was answered with 410: also where a receiver says that it
+/// wants events and answers them so, nobody is asked in a circle.
+const GONE: Duration = Duration::from_secs(60);
 /// Delays from here on are spread, so that those of one outage do not all come at once.
 const SPREAD_FROM: Duration = Duration::from_secs(60);
 
@@ -36,6 +39,14 @@ impl Outcome {
             200..=299 => Self::Delivered(status),
             410 => Self::Gone,
             _ => Self::Refused(status, retry_after(headers, now)),
+        }
+    }
+
+    /// The same of somebody who cannot want no more: the backend.
+    pub fn without_goodbye(self) -> Self {
+        match self {
+            Self::Gone => Self::Refused(410, None),
+            other => other,
         }
     }
 
@@ -96,13 +107,16 @@ impl Outcome {
             problem: self.problem(),
             at: now,
             due: now,
+            replayed: before.replayed,
         };
         let asked = match self {
             Self::Delivered(_) => {
                 return Progress { state: DeliveryState::Delivered, ..progress };
             }
             // Not the event's fault: it waits until the receiver wants events again.
-            Self::Gone => return Progress { attempts: before.attempts, ..progress },
+            Self::Gone => {
+                return Progress { attempts: before.attempts, due: now.after(GONE), ..progress };
+            }
             Self::Refused(_, wait) => wait.unwrap_or_default(),
             Self::Failed(_) | Self::Unwritable(_) => Duration::ZERO,
         };
@@ -198,6 +212,14 @@ mod tests {
             (gone.state, gone.attempts, gone.last_status),
             (DeliveryState::Queued, 0, Some(410))
         );
+        assert_eq!(gone.due, at(69));
+    }
+
+    #[test]
+    fn a_410_of_the_backend_is_a_refusal_like_others() {
+        let refused = refused(410).without_goodbye();
+        let after = refused.after(&Progress::fresh(at(0)), &RETRY, at(9), 0.0);
+        assert_eq!((after.attempts, after.due, after.last_status), (1, at(69), Some(410)));
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::plan::{Plan, Reach, Site, Webhook};
 use crate::store::Memory;
 use crate::store::outbox::Hook;
 
+/// What those are called in metrics that were made through the admin API, all together.
+const MADE: &str = "admin";
+
 /// The subscriptions of all sites, ready to be used.
 #[derive(Default)]
 pub struct Subscribed {
@@ -88,6 +91,24 @@ impl Subscribed {
             }
         }
         all
+    }
+
+    /// What one of this name is called in metrics: as the configuration calls one. Others'
+    /// names are anybody's, and any number. What is no subscription has a dot in its name.
+    pub fn label<'n>(&self, name: &'n str) -> &'n str {
+        let is_known = |known: &Known| known.own.iter().any(|webhook| *webhook.name == *name);
+        match name.contains('.') || self.sites.load().values().any(is_known) {
+            true => name,
+            false => MADE,
+        }
+    }
+
+    /// One of them.
+    pub fn get(&self, hook: &Hook) -> Option<Arc<Webhook>> {
+        let sites = self.sites.load();
+        let known = sites.get(&hook.site)?;
+        let mut all = known.own.iter().chain(&known.made).chain(&known.push);
+        all.find(|webhook| webhook.name == hook.name).cloned()
     }
 
     /// The origin of one of a site's own pages, if its settings name one.

@@ -1,7 +1,7 @@
 //! Which of a subscription's secrets signs, where there is room for one signature alone.
 //!
-//! The first does, until the receiver refuses what it signed (400, 401, 403): then the other
-//! one has its turn, and keeps it for as long as it is taken. So a rotation needs both sides
+//! The first does, until the receiver refuses what it signed, whatever it calls that: then the
+//! other one has its turn, and keeps it for as long as it is taken. So a rotation needs both sides
 //! to be changed in no particular order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,8 @@ impl Turns {
     /// Hears what was answered to something that the secret of a turn signed. Of several
     /// that were under way at once, only the first refusal counts.
     pub fn heed(&self, turn: usize, status: u16) {
-        if matches!(status, 400 | 401 | 403) {
+        // These say something else: too slow, wanted no more, too many.
+        if matches!(status, 400..=499) && !matches!(status, 408 | 410 | 429) {
             let next = turn.wrapping_add(1);
             let _ = self.0.compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
         }
@@ -35,11 +36,14 @@ mod tests {
         let turns = Turns::default();
         turns.heed(0, 500);
         turns.heed(0, 204);
+        [408, 410, 429].map(|status| turns.heed(0, status));
         assert_eq!(turns.now(), 0);
         turns.heed(0, 400);
         turns.heed(0, 403);
         assert_eq!(turns.now(), 1);
         turns.heed(1, 401);
         assert_eq!(turns.now(), 2);
+        [404, 406, 422].into_iter().zip(2..).for_each(|(status, turn)| turns.heed(turn, status));
+        assert_eq!(turns.now(), 5);
     }
 }

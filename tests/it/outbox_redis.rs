@@ -34,7 +34,13 @@ fn delivery(id: &str, webhook: &str, visitor: &str, kind: EventKind) -> Arc<Deli
         name: Some("Ada Lovelace".into()),
         claimed: None,
     };
-    Arc::new(Delivery { id: id.into(), webhook: webhook.into(), visitor: visitor.into(), event })
+    Arc::new(Delivery {
+        id: id.into(),
+        webhook: webhook.into(),
+        visitor: visitor.into(),
+        event,
+        print: u64::MAX,
+    })
 }
 
 fn chat(session: &str, visitor: &str, ids: &[&str]) -> Chat {

@@ -117,7 +117,7 @@ fn chat(session: &str, visitor: &str, begun: u64, deliveries: &[&str]) -> Arc<Ch
     };
     let delivery = |id: &&str| {
         let (webhook, visitor) = ("crm".into(), visitor.into());
-        Arc::new(Delivery { id: (*id).into(), webhook, visitor, event: event.clone() })
+        Arc::new(Delivery { id: (*id).into(), webhook, visitor, event: event.clone(), print: 3 })
     };
     Arc::new(Chat {
         session: session.into(),

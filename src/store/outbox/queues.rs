@@ -24,9 +24,9 @@ pub struct Queues(Mutex<HashMap<Arc<str>, Queue>>);
 #[derive(Default)]
 struct Queue {
     kept: HashMap<Arc<str>, Kept>,
-    /// Those never tried: their ids sort by time.
+    /// Those that may be tried since they are here: their ids sort by time.
     fresh: BTreeSet<Arc<str>>,
-    /// Those that were, by when they are tried again.
+    /// All others, by when they are tried.
     due: BTreeSet<(UnixTime, Arc<str>)>,
     dead: BTreeSet<Arc<str>>,
     /// Under way: in neither of the others.
@@ -38,7 +38,7 @@ impl Queue {
     /// Files a delivery where its progress says it belongs.
     fn file(&mut self, id: &Arc<str>, progress: &Progress) {
         match progress.state {
-            DeliveryState::Queued if progress.attempts == 0 => {
+            DeliveryState::Queued if progress.is_fresh() => {
                 self.fresh.insert(id.clone());
             }
             DeliveryState::Queued => {
@@ -192,17 +192,22 @@ impl Outbox for Local {
     ) -> Result<Vec<(Arc<Delivery>, Progress)>, Outage> {
         let taken = self.queue(hook, |queue| {
             let mut taken = Vec::new();
+            // However many are fresh, half of the room is for others.
+            let late = queue.due.iter().take_while(|(due, _)| *due <= now).take(most / 2).count();
             while taken.len() < most {
-                let late = || queue.due.first().filter(|(due, _)| *due <= now).cloned();
-                let id = match queue.fresh.pop_first() {
+                let fresh = match taken.len() < most - late {
+                    true => queue.fresh.pop_first(),
+                    false => None,
+                };
+                let id = match fresh {
                     Some(id) => id,
-                    None => match late() {
-                        Some(first) => {
-                            queue.due.remove(&first);
-                            first.1
+                    None if queue.due.first().is_some_and(|(due, _)| *due <= now) => {
+                        match queue.due.pop_first() {
+                            Some((_, id)) => id,
+                            None => break,
                         }
-                        None => break,
-                    },
+                    }
+                    None => break,
                 };
                 let Some(kept) = queue.kept.get(&id) else { continue };
                 let Some(delivery) = &kept.delivery else { continue };
@@ -261,7 +266,7 @@ impl Outbox for Local {
         match found.flatten() {
             None => Ok(Replayed::Unknown),
             Some((id, DeliveryState::Dead)) => {
-                let change = Self::progress(hook, &id, Progress::fresh(now));
+                let change = Self::progress(hook, &id, Progress::replayed(now));
                 self.keeper.write(change).await?;
                 Ok(Replayed::Queued)
             }

@@ -155,3 +155,17 @@ async fn the_backend_is_told_the_latest_and_nothing_of_who_was_forgotten() {
     let hook = Hook { site: "acme".into(), name: "details.push".into() };
     assert_eq!(stage.store.outbox().depth(&hook).await.unwrap().queued, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_answers_410_uses_up_its_attempts_as_with_any_refusal() {
+    let receiver = Receiver::new(|_, _| Reply::Status(410));
+    let stage = stage(&receiver, "");
+    stage.begin("ada");
+    let site = &stage.plan.sites[0];
+    let fields = vec![("Age".into(), "25".into())];
+    stage.store.note(stage.webhooks.details_posted(site, "ada", fields, clock()));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(receiver.arrived.lock().len(), 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(receiver.arrived.lock().len(), 2);
+}

@@ -2,6 +2,7 @@
 //! as nothing happens, and over sockets.
 
 mod asking;
+mod harm;
 mod sockets;
 mod stage;
 mod stopping;

@@ -209,6 +209,9 @@ impl Stage {
         let told = |name: &&str| {
             let mut delivery = delivery(&id, visitor);
             (delivery.event.at, delivery.webhook) = (at, (*name).into());
+            let hook = Hook { site: "acme".into(), name: (*name).into() };
+            let current = self.webhooks.subscribed.get(&hook);
+            delivery.print = current.map_or(0, |webhook| webhook.print);
             Arc::new(delivery)
         };
         let chat = Chat {

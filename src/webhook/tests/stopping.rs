@@ -126,11 +126,16 @@ async fn a_subscription_that_is_gone_is_delivered_to_no_more_and_its_series_go()
 struct Forgetful {
     local: Local,
     failures: AtomicUsize,
+    /// How often it panics.
+    faults: AtomicUsize,
 }
 
 #[async_trait]
 impl Outbox for Forgetful {
     async fn owns(&self, hook: &Hook) -> Result<bool, Outage> {
+        let less = |left: usize| left.checked_sub(1);
+        let fault = self.faults.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        assert!(fault.is_err(), "a fault");
         self.local.owns(hook).await
     }
 
@@ -218,14 +223,27 @@ impl Keeper for Keeping {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_cannot_be_noted_is_noted_later_and_not_told_again() {
+fn forgetful(failures: usize, faults: usize) -> Arc<Store> {
     let memory = Arc::new(Memory::new(&DigestKey::generate().unwrap()));
     let local = Local::new(memory.clone(), Arc::new(Nothing(memory.clone())));
-    let outbox = Arc::new(Forgetful { local, failures: AtomicUsize::new(5) });
-    let store = Store::new(memory.clone(), Box::new(Keeping(memory, outbox)));
+    let (failures, faults) = (AtomicUsize::new(failures), AtomicUsize::new(faults));
+    let outbox = Arc::new(Forgetful { local, failures, faults });
+    Arc::new(Store::new(memory.clone(), Box::new(Keeping(memory, outbox))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_ours_stops_deliveries_for_a_second_and_not_for_good() {
     let receiver = Receiver::well();
-    let stage = Stage::over(Arc::new(store), plan_with(subscription()), receiver.clone());
+    let stage = Stage::over(forgetful(0, 2), plan_with(subscription()), receiver.clone());
+    stage.begin("ada");
+    stage.settled(10).await;
+    assert_eq!(receiver.arrived.lock().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_noted_is_noted_later_and_not_told_again() {
+    let receiver = Receiver::well();
+    let stage = Stage::over(forgetful(5, 0), plan_with(subscription()), receiver.clone());
     stage.begin("ada");
     stage.settled(100).await;
     assert_eq!(receiver.arrived.lock().len(), 1);

@@ -135,7 +135,7 @@ pub mod tests {
             name: None,
             claimed: None,
         };
-        Delivery { id: id.into(), webhook: "crm".into(), visitor: visitor.into(), event }
+        Delivery { id: id.into(), webhook: "crm".into(), visitor: visitor.into(), event, print: 7 }
     }
 
     #[test]

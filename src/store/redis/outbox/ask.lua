@@ -74,8 +74,11 @@ function operations.take()
       drop_consumers(ARGV[5])
     end
   end
-  if from == '' and streams and #ids < most then
-    local read = redis.call('XREADGROUP', 'GROUP', group, ARGV[5], 'COUNT', most - #ids,
+  -- However many were never tried, half of the room is for others.
+  local kept = #redis.call('ZRANGEBYSCORE', box.retries, '-inf', ARGV[6],
+    'LIMIT', 0, math.floor((most - #ids) / 2))
+  if from == '' and streams and #ids < most - kept then
+    local read = redis.call('XREADGROUP', 'GROUP', group, ARGV[5], 'COUNT', most - #ids - kept,
       'STREAMS', box.stream, '>')
     if read then add_entries(read[1][2]) end
   end

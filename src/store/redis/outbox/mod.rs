@@ -228,7 +228,7 @@ impl Outbox for Deliveries {
     }
 
     async fn replay(&self, hook: &Hook, id: &str, now: UnixTime) -> Result<Replayed, Outage> {
-        let fresh = serde_json::to_string(&Progress::fresh(now)).unwrap_or_default();
+        let fresh = serde_json::to_string(&Progress::replayed(now)).unwrap_or_default();
         let replayed: String = self
             .ask(hook, "replay", |call| {
                 call.arg(id).arg(fresh);
