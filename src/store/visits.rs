@@ -21,7 +21,8 @@ pub const MOST_FIELDS: usize = 100;
 /// A chat that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
-    /// What makes it one chat: a session, or its visitor.
+    /// What makes it one chat: a session, or its visitor. Empty: nothing, because its visitor
+    /// can never be seen again; no other chat is ever taken for it, and it is not kept.
     pub session: Arc<str>,
     /// Whose it is.
     pub visitor: Arc<str>,
@@ -130,16 +131,7 @@ pub struct Visits {
 impl Visits {
     /// A chat begins; says whether it is the first one of its session.
     pub fn begin(&self, chat: &Chat) -> bool {
-        let kept = || Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() });
-        let news = self.chats.write(&*chat.session, |map| match map.get_mut(&chat.session) {
-            Some(known) if chat.at < known.until => false,
-            Some(known) => {
-                *known = kept();
-                true
-            }
-            None => map.insert(chat.session.clone(), kept()).is_none(),
-        });
-        if news != Some(true) {
+        if !chat.session.is_empty() && !self.is_first(chat) {
             return false;
         }
         self.visitors.write(&*chat.visitor, |map| {
@@ -152,6 +144,20 @@ impl Visits {
             visit.until = visit.until.max(chat.known_until);
         });
         true
+    }
+
+    /// Notes a chat, if it is the first one of its session.
+    fn is_first(&self, chat: &Chat) -> bool {
+        let kept = || Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() });
+        let news = self.chats.write(&*chat.session, |map| match map.get_mut(&chat.session) {
+            Some(known) if chat.at < known.until => false,
+            Some(known) => {
+                *known = kept();
+                true
+            }
+            None => map.insert(chat.session.clone(), kept()).is_none(),
+        });
+        news == Some(true)
     }
 
     /// Whether a chat of this session has begun and still counts.
@@ -210,6 +216,11 @@ impl Visits {
     pub fn forget(&self, visitor: &str) {
         self.visitors.write(visitor, |map| map.remove(visitor));
         self.chats.retain(|_, chat| *chat.visitor != *visitor);
+    }
+
+    /// Whether this very chat is known.
+    pub fn holds(&self, chat: &Chat) -> bool {
+        self.chats.read(&*chat.session, |known| known.at == chat.at).unwrap_or_default()
     }
 
     /// Whether a chat still says something: that none is to begin, or who its visitor is.
@@ -282,6 +293,15 @@ mod tests {
         assert!(!visits.begin(&chat("s1", "ada", 20)) && visits.has_begun("s1", at(20)));
         assert!(visits.begin(&chat("s2", "ada", 20)));
         assert!(visits.begin(&chat("s1", "ada", 200)));
+    }
+
+    #[test]
+    fn a_chat_without_a_session_is_not_kept_and_its_visitor_is_known_for_as_long_as_it_says() {
+        let visits = Visits::default();
+        assert!(visits.begin(&chat("", "g_1", 10)) && visits.begin(&chat("", "g_2", 10)));
+        visits.each_chat(|chat| panic!("{chat:?}"));
+        assert!(!visits.has_begun("", at(20)));
+        assert!(visits.knows("g_1", at(20)) && !visits.knows("g_1", at(110)));
     }
 
     #[test]

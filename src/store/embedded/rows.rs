@@ -225,7 +225,10 @@ fn lasts(change: &Change, memory: &Memory, now: UnixTime) -> bool {
             of_site().is_some_and(|site| site.session(session).is_some())
         }
         Change::Forget { at, .. } => now.since(*at) < FORGOTTEN_KEPT,
-        Change::Chat { chat, .. } => of_site().is_some_and(|site| site.visits().needs(chat, now)),
+        Change::Chat { chat, .. } => of_site().is_some_and(|site| {
+            let visits = site.visits();
+            visits.needs(chat, now) && visits.holds(chat)
+        }),
         Change::Details { posted, .. } => {
             of_site().is_some_and(|site| site.visits().visit(&posted.visitor, now).is_some())
         }

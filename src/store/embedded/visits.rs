@@ -25,6 +25,9 @@ pub fn delivery_key(webhook: &str, id: &str) -> String {
 
 /// A chat begins, unless one of its session has begun that still counts.
 pub fn begin(file: &WriteTransaction, site: &Arc<str>, chat: &Chat) -> Result<(), Trouble> {
+    if chat.session.is_empty() {
+        return deliver_all(file, site, &chat.deliveries, chat.at);
+    }
     let key = (&**site, &*chat.session);
     let mut chats = file.open_table(CHATS)?;
     if let Some(Change::Chat { chat: before, .. }) = row(&chats, key)?
