@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::change::{Ban, Binding, Change};
 use super::digest::Digest;
+use super::losses::Losses;
 use super::outbox::queues::Queues;
 use super::outbox::{Delivery, Progress};
 use super::sessions::{Limits, Sessions, Wishes};
@@ -38,6 +39,7 @@ pub struct SiteMemory {
     pub(super) queues: Queues,
     /// Deliveries are kept elsewhere.
     leaves_deliveries: bool,
+    losses: Arc<Losses>,
     /// For how many milliseconds a logout refuses the credentials that were seen.
     logout_hold: AtomicU64,
 }
@@ -77,8 +79,8 @@ struct Used {
 
 impl SiteMemory {
     /// Of a site of which nothing is remembered yet.
-    pub(super) fn new(leaves_deliveries: bool) -> Self {
-        Self { leaves_deliveries, ..Self::default() }
+    pub(super) fn new(leaves_deliveries: bool, losses: Arc<Losses>) -> Self {
+        Self { leaves_deliveries, losses, ..Self::default() }
     }
 
     /// Where an identity stands.
@@ -219,8 +221,8 @@ impl SiteMemory {
                     marks.seen.clear();
                 });
                 self.sessions.forget(id, *at);
-                self.visits.forget(id);
-                self.queues.forget(id);
+                self.visits.forget(id, *at);
+                self.queues.forget(id, *at);
             }
             Change::Chat { chat, .. } => {
                 if !self.has_forgotten(&chat.visitor, chat.at) && self.visits.begin(chat) {
@@ -228,8 +230,9 @@ impl SiteMemory {
                 }
             }
             Change::Details { posted, .. } => {
-                self.visits.learn(posted);
-                self.queue(&posted.deliveries, posted.at);
+                if !self.has_forgotten(&posted.visitor, posted.at) && self.visits.learn(posted) {
+                    self.queue(&posted.deliveries, posted.at);
+                }
             }
             Change::Subscription { webhook, entry, .. } => {
                 self.subscriptions.set(webhook, entry.as_ref());
@@ -258,8 +261,7 @@ impl SiteMemory {
 
     fn keep(&self, delivery: &Arc<Delivery>, progress: &Progress) {
         if !self.leaves_deliveries && !self.queues.put(delivery, progress) {
-            let (webhook, id) = (&*delivery.webhook, &*delivery.id);
-            tracing::error!(webhook, id, "too many deliveries wait: this one is dropped");
+            self.losses.lost(&delivery.webhook);
         }
     }
 

@@ -136,6 +136,10 @@ impl Visits {
         }
         self.visitors.write(&*chat.visitor, |map| {
             let visit = map.entry(chat.visitor.clone()).or_default();
+            // He was not known any more: nothing of then comes back.
+            if visit.until <= chat.at {
+                *visit = Visit::default();
+            }
             if visit.at <= chat.at {
                 visit.account_id = chat.account_id.clone();
                 visit.agent_id = chat.agent_id.clone();
@@ -165,13 +169,18 @@ impl Visits {
         self.chats.read(session, |chat| now < chat.until).unwrap_or_default()
     }
 
-    /// Something is said of a visitor; of nobody, if he is not known.
-    pub fn learn(&self, posted: &Posted) {
-        self.visitors.write(&*posted.visitor, |map| {
-            if let Some(visit) = map.get_mut(&posted.visitor) {
+    /// Something is said of a visitor; of nobody, if he is not known, or if it held no longer
+    /// when his last chat began. Says whether it is known now.
+    pub fn learn(&self, posted: &Posted) -> bool {
+        let learned = self.visitors.write(&*posted.visitor, |map| {
+            let Some(visit) = map.get_mut(&posted.visitor) else { return false };
+            let holds = visit.at < posted.until;
+            if holds {
                 visit.learn(posted);
             }
+            holds
         });
+        learned == Some(true)
     }
 
     /// Takes over what is known of a visitor from where all of it is kept, in its order. A
@@ -212,10 +221,18 @@ impl Visits {
         self.visitors.is_empty()
     }
 
-    /// All about a visitor is forgotten.
-    pub fn forget(&self, visitor: &str) {
-        self.visitors.write(visitor, |map| map.remove(visitor));
-        self.chats.retain(|_, chat| *chat.visitor != *visitor);
+    /// All about a visitor until then is forgotten. Of one who has come back since it is known
+    /// that he did.
+    pub fn forget(&self, visitor: &str, at: UnixTime) {
+        self.visitors.write(visitor, |map| {
+            let Some(visit) = map.get_mut(visitor) else { return };
+            if visit.at <= at {
+                map.remove(visitor);
+            } else {
+                (visit.fields, visit.json) = (Vec::new(), None);
+            }
+        });
+        self.chats.retain(|_, chat| *chat.visitor != *visitor || at < chat.at);
     }
 
     /// Whether this very chat is known.
@@ -315,8 +332,24 @@ mod tests {
         let expected = r#"{"Name":"Jason \"J\"","Age":"25","Plan":"pro"}"#;
         assert_eq!(visits.details("ada", at(20)).as_deref(), Some(expected));
         assert_eq!(visits.details("ada", at(110)), None);
-        visits.forget("ada");
+        visits.begin(&chat("s2", "ada", 15));
+        visits.forget("ada", at(14));
+        assert!(!visits.has_begun("s1", at(20)) && visits.has_begun("s2", at(20)));
+        assert!(visits.knows("ada", at(20)) && visits.details("ada", at(20)).is_none());
+        visits.forget("ada", at(15));
         assert_eq!(visits.visit("ada", at(20)), None);
+    }
+
+    #[test]
+    fn what_was_over_does_not_come_back_with_the_next_chat() {
+        let visits = Visits::default();
+        visits.begin(&chat("s1", "ada", 10));
+        let age = posted("ada", &[("Age", "25")]);
+        assert!(visits.learn(&age));
+        visits.begin(&chat("s2", "ada", 200));
+        assert_eq!(visits.details("ada", at(201)), None);
+        assert!(!visits.learn(&age), "nor if it is told again");
+        assert_eq!(visits.details("ada", at(201)), None);
     }
 
     #[test]

@@ -268,6 +268,29 @@ async fn what_a_former_owner_says_too_late_counts_and_brings_nothing_back() {
 }
 
 #[tokio::test]
+async fn what_is_said_again_of_an_attempt_does_not_hand_its_successor_out_twice() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = two(&server).await;
+    one.begins("s1", "ada", &["d1"]);
+    one.behind_all_noted(&other).await;
+    assert!(one.owns().await);
+    assert_eq!(one.takes(9).await, ["d1"]);
+    let failed = progress(DeliveryState::Queued, 1);
+    let settle = async |replica: &Replica| {
+        replica.outbox().settle(&hook("crm"), &"d1".into(), failed.clone()).await.unwrap();
+    };
+    settle(&one).await;
+    lapse_lease(&server).await;
+    assert!(other.owns().await);
+    assert_eq!(other.takes(9).await, ["d1"]);
+    settle(&one).await;
+    let retries: i64 = server.ask(&["ZCARD", "countersign:outbox:acme/crm:retries"]).await;
+    assert_eq!((retries, one.depth("crm").await), (0, (1, 0)));
+    other.settles("d1", DeliveryState::Delivered, 2).await;
+    assert_eq!(one.depth("crm").await, (0, 0));
+}
+
+#[tokio::test]
 async fn a_dead_letter_is_listed_and_replayed_and_a_delivered_one_says_nothing_any_more() {
     let server = RedisServer::start(&[]).await;
     let (one, other) = two(&server).await;
@@ -414,7 +437,7 @@ async fn nothing_is_left_of_a_visitor_who_is_to_be_forgotten() {
 
     let forget = Change::Forget { site: site(), id: "ada".into(), at: UnixTime::now() };
     one.store.write(forget).await.unwrap();
-    one.outbox().forget(&site(), "ada").await.unwrap();
+    one.outbox().forget(&site(), "ada", UnixTime::now()).await.unwrap();
     eventually("it is heard", PATIENCE, async || !other.knows("ada")).await;
     let keys: Vec<String> = server.ask(&["KEYS", "*"]).await;
     let chats: Vec<_> = keys.iter().filter(|key| key.starts_with("countersign:chat:")).collect();
@@ -541,7 +564,7 @@ async fn in_an_outage_chats_wait_and_what_was_delivered_is_not_delivered_again()
     let failed: Result<Replayed, Outage> = far.outbox().replay(&crm, "d1", UnixTime::now()).await;
     assert!(failed.is_err() && far.outbox().depth(&crm).await.is_err());
     let delivered = progress(DeliveryState::Delivered, 1);
-    assert!(far.outbox().settle(&crm, &"d1".into(), delivered).await.is_err());
+    assert!(far.outbox().settle(&crm, &"d1".into(), delivered.clone()).await.is_err());
     far.begins("s3", "ada", &["d3"]);
 
     thread.set(Passing::All);
@@ -551,4 +574,5 @@ async fn in_an_outage_chats_wait_and_what_was_delivered_is_not_delivered_again()
     assert!(far.owns().await);
     assert_eq!(far.takes(9).await, ["d2", "d3"]);
     assert_eq!(far.lists(Some(DeliveryState::Delivered)).await, ["d1"]);
+    far.outbox().settle(&crm, &"d1".into(), delivered).await.unwrap();
 }

@@ -6,6 +6,8 @@ local most_chats = 1000
 local visitor, chats = 'countersign:visitor:' .. name, 'countersign:chats:' .. name
 local site = string.match(name, '^[^/]*')
 
+local is_guest = string.find(name, '/g_', 1, true) == #site + 1
+
 local function chat_key(session) return 'countersign:chat:' .. site .. '/' .. session end
 
 -- The boxes of deliveries, which are told from there on: webhook, id, kind, what it says.
@@ -23,7 +25,7 @@ local function put_deliveries(found, first, at, progress)
   for number, box in ipairs(found) do
     local place = first + (number - 1) * 4
     local id, kind, payload = ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
-    if not put(box, id, kind, at, payload, progress) then dropped = box.hook end
+    if not put(box, id, kind, at, payload, progress, is_guest) then dropped = box.hook end
   end
 end
 
@@ -36,7 +38,6 @@ end
 -- Guests of a site, by the time until when they are known. Anybody can be any number of them,
 -- so beyond this many those go first that would go soonest.
 local guests, most_guests = 'countersign:guests:' .. site, 100000
-local is_guest = string.find(name, '/g_', 1, true) == #site + 1
 
 -- All that is known of a guest goes.
 local function drop_guest(guest)
@@ -152,6 +153,8 @@ function forget_visits(at)
       redis.call('ZREM', visitors, name)
       redis.call('ZREM', guests, name)
     end
+  elseif last then
+    redis.call('HDEL', visitor, 'fields')
   end
 end
 
