@@ -15,6 +15,7 @@ use super::change::Change;
 use super::digest::{Digest, DigestKey, Purpose};
 use super::listeners::Listeners;
 use super::losses::Losses;
+use super::outbox::Hook;
 use super::sessions::Limits;
 use super::site::SiteMemory;
 use crate::clock::UnixTime;
@@ -168,6 +169,17 @@ impl Memory {
         for site in self.sites.load().values() {
             site.purge(now);
         }
+    }
+
+    /// How many deliveries are kept here for each subscription, whether there is one or not.
+    pub fn waiting(&self) -> Vec<(Hook, usize)> {
+        let mut waiting = Vec::new();
+        for (site, known) in &**self.sites.load() {
+            let hook = |name| Hook { site: site.clone(), name };
+            let of_site = known.queues.waiting().into_iter().filter(|(_, count)| *count > 0);
+            waiting.extend(of_site.map(|(name, count)| (hook(name), count)));
+        }
+        waiting
     }
 
     /// Every change that would make an empty memory into this one.

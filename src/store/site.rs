@@ -250,7 +250,7 @@ impl SiteMemory {
     }
 
     /// Whether somebody was to be forgotten since then.
-    fn has_forgotten(&self, id: &str, since: UnixTime) -> bool {
+    pub(super) fn has_forgotten(&self, id: &str, since: UnixTime) -> bool {
         let forgotten = self.marks.read(id, |marks| marks.forgotten).flatten();
         forgotten.is_some_and(|at| since <= at)
     }

@@ -521,8 +521,9 @@ async fn redis_that_comes_back_empty_is_told_of_chats_details_and_subscriptions(
     assert!(fresh.site().visits().has_begun("s1", UnixTime::now()));
     assert_eq!(fresh.site().subscriptions().entries().len(), 1);
     assert_eq!(fresh.site().subscriptions().confirmation("crm").unwrap().print, 7);
-    // No event is made of what is written back.
-    assert_eq!(fresh.depth("crm").await, (0, 0));
+    // What was to be told a moment before is told again; nothing else comes of all that.
+    assert_eq!(fresh.lists(None).await, ["d1"]);
+    assert_eq!(fresh.depth("crm").await, (1, 0));
 }
 
 #[tokio::test]

@@ -179,6 +179,17 @@ impl Queues {
         self.of(webhook, held) == Some(true)
     }
 
+    /// How many deliveries to each subscription are not delivered.
+    pub fn waiting(&self) -> Vec<(Arc<str>, usize)> {
+        let queues: Vec<_> =
+            self.0.lock().iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
+        let undelivered = |queue: &Mutex<Queue>| {
+            let queue = queue.lock();
+            queue.queued.len() + queue.dead.len()
+        };
+        queues.into_iter().map(|(name, queue)| (name, undelivered(&queue))).collect()
+    }
+
     /// Looks at every delivery that is not delivered.
     pub fn each(&self, mut look: impl FnMut(&Arc<Delivery>, &Progress)) {
         for queue in self.all() {

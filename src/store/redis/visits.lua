@@ -88,7 +88,12 @@ function operations.chat()
   expect(visitor, 'hash')
   expect(chats, 'zset')
   local found = expect_deliveries(16)
-  if redis.call('EXISTS', key) == 1 or is_forgotten(ARGV[9]) then return end
+  if is_forgotten(ARGV[9]) then return end
+  if redis.call('EXISTS', key) == 1 then
+    -- Another one may have restored it who did not know who was to hear of it.
+    if restoring then put_deliveries(found, 16, ARGV[9], ARGV[15]) end
+    return
+  end
   -- Without a session nobody can ever be in it again.
   if ARGV[8] == '' then over = 0 else keep_chat(key, over) end
   if tonumber(redis.call('HGET', visitor, 'at') or '-1') <= tonumber(ARGV[9]) then
