@@ -62,7 +62,7 @@ pub(super) async fn one(act: &Act<'_>, id: &str) -> Done {
                 Change::Forget { site: act.site.name.clone(), id: id.as_str().into(), at: act.now };
             act.make("forget", &id, None, change).await?;
             // Payloads that a shared store keeps elsewhere.
-            let queued = act.store.outbox().forget(&act.site.name, &id).await;
+            let queued = act.store.outbox().forget(&act.site.name, &id, act.now).await;
             queued.map_err(|outage| {
                 let detail = format!("{outage}; events about this visitor may still be queued");
                 problem(503, "store_unavailable", "Store unavailable", &detail)

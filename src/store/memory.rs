@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use super::change::Change;
 use super::digest::{Digest, DigestKey, Purpose};
 use super::listeners::Listeners;
+use super::losses::Losses;
+use super::outbox::Hook;
 use super::sessions::Limits;
 use super::site::SiteMemory;
 use crate::clock::UnixTime;
@@ -31,6 +33,7 @@ pub struct Memory {
     current: AtomicBool,
     /// Deliveries are kept elsewhere.
     leaves_deliveries: bool,
+    losses: Arc<Losses>,
     listeners: Listeners,
     /// Told of what follows from a change, and must be kept like it.
     followers: Listeners,
@@ -45,6 +48,7 @@ impl Memory {
             adding: Mutex::default(),
             current: AtomicBool::new(true),
             leaves_deliveries: false,
+            losses: Arc::default(),
             listeners: Listeners::default(),
             followers: Listeners::default(),
         }
@@ -72,6 +76,11 @@ impl Memory {
     /// Takes the replicas' key; what is remembered by a digest of another is not found again.
     pub fn set_key(&self, key: &Secret) {
         self.key.store(Arc::new(DigestKey::new(key)));
+    }
+
+    /// Events for which there was no room.
+    pub(super) fn losses(&self) -> &Losses {
+        &self.losses
     }
 
     /// What is remembered of a site's visitors.
@@ -139,6 +148,12 @@ impl Memory {
         }
     }
 
+    /// Whether something is said of a visitor who is not known, so that it is not taken in.
+    pub(super) fn is_of_nobody(&self, change: &Change) -> bool {
+        let Change::Details { site, posted } = change else { return false };
+        self.site(site).is_none_or(|site| !site.visits.knows(&posted.visitor, posted.at))
+    }
+
     /// What [`Memory::apply`] would have follow from a change.
     pub(super) fn would_follow(&self, change: &Change) -> Vec<Change> {
         match (change, self.site(change.site())) {
@@ -154,6 +169,17 @@ impl Memory {
         for site in self.sites.load().values() {
             site.purge(now);
         }
+    }
+
+    /// How many deliveries are kept here for each subscription, whether there is one or not.
+    pub fn waiting(&self) -> Vec<(Hook, usize)> {
+        let mut waiting = Vec::new();
+        for (site, known) in &**self.sites.load() {
+            let hook = |name| Hook { site: site.clone(), name };
+            let of_site = known.queues.waiting().into_iter().filter(|(_, count)| *count > 0);
+            waiting.extend(of_site.map(|(name, count)| (hook(name), count)));
+        }
+        waiting
     }
 
     /// Every change that would make an empty memory into this one.
@@ -172,7 +198,7 @@ impl Memory {
         if let Some(site) = self.site(name) {
             return site;
         }
-        let site = Arc::new(SiteMemory::new(self.leaves_deliveries));
+        let site = Arc::new(SiteMemory::new(self.leaves_deliveries, self.losses.clone()));
         let mut sites = Sites::clone(&self.sites.load());
         sites.insert(name.clone(), site.clone());
         self.sites.store(Arc::new(sites));

@@ -13,6 +13,7 @@ mod change;
 mod digest;
 mod embedded;
 mod listeners;
+mod losses;
 mod memory;
 mod open;
 pub mod outbox;
@@ -122,6 +123,7 @@ impl Store {
     pub(crate) fn count_in(&self, metrics: &Arc<Metrics>) {
         let asked = Arc::downgrade(&self.keeper);
         metrics.follow_store(move || asked.upgrade().is_some_and(|keeper| keeper.state().up));
+        self.memory.losses().count_in(metrics);
         // The first metrics stay; nobody has others.
         let _ = self.metrics.set(metrics.clone());
     }
@@ -150,9 +152,10 @@ impl Store {
     /// Makes a change at once, and has it kept in the background.
     ///
     /// A session that was just bound to the same is not bound anew: with every request of
-    /// somebody's there would be something to keep. Nor does a chat begin twice.
+    /// somebody's there would be something to keep. Nor does a chat begin twice, and nothing is
+    /// said of whoever is not known.
     pub fn note(&self, change: Change) {
-        if self.memory.knows(&change) {
+        if self.memory.knows(&change) || self.memory.is_of_nobody(&change) {
             return;
         }
         self.memory.apply(&change);

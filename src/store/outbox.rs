@@ -241,12 +241,12 @@ pub trait Outbox: Send + Sync + 'static {
     /// Nobody can say.
     async fn depth(&self, hook: &Hook) -> Result<Depth, Outage>;
 
-    /// Drops what is kept about a visitor, where [`Change::Forget`](super::Change::Forget)
+    /// Drops what is kept about a visitor of events until then, where [`Change::Forget`](super::Change::Forget)
     /// alone does not.
     ///
     /// # Errors
     /// It could not be done: some of it may still be there.
-    async fn forget(&self, _site: &Arc<str>, _visitor: &str) -> Result<(), Outage> {
+    async fn forget(&self, _site: &Arc<str>, _visitor: &str, _at: UnixTime) -> Result<(), Outage> {
         Ok(())
     }
 

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::change::{Ban, Binding, Change};
 use super::digest::Digest;
+use super::losses::Losses;
 use super::outbox::queues::Queues;
 use super::outbox::{Delivery, Progress};
 use super::sessions::{Limits, Sessions, Wishes};
@@ -15,7 +16,6 @@ use super::shards::Shards;
 use super::subscriptions::Subscriptions;
 use super::visits::Visits;
 use crate::clock::UnixTime;
-use crate::pace::Seldom;
 
 /// Credentials of one identity that are known by their digests, for a logout.
 const SEEN: usize = 32;
@@ -39,8 +39,7 @@ pub struct SiteMemory {
     pub(super) queues: Queues,
     /// Deliveries are kept elsewhere.
     leaves_deliveries: bool,
-    /// Deliveries found no room.
-    dropped: Seldom,
+    losses: Arc<Losses>,
     /// For how many milliseconds a logout refuses the credentials that were seen.
     logout_hold: AtomicU64,
 }
@@ -80,8 +79,8 @@ struct Used {
 
 impl SiteMemory {
     /// Of a site of which nothing is remembered yet.
-    pub(super) fn new(leaves_deliveries: bool) -> Self {
-        Self { leaves_deliveries, ..Self::default() }
+    pub(super) fn new(leaves_deliveries: bool, losses: Arc<Losses>) -> Self {
+        Self { leaves_deliveries, losses, ..Self::default() }
     }
 
     /// Where an identity stands.
@@ -222,8 +221,8 @@ impl SiteMemory {
                     marks.seen.clear();
                 });
                 self.sessions.forget(id, *at);
-                self.visits.forget(id);
-                self.queues.forget(id);
+                self.visits.forget(id, *at);
+                self.queues.forget(id, *at);
             }
             Change::Chat { chat, .. } => {
                 if !self.has_forgotten(&chat.visitor, chat.at) && self.visits.begin(chat) {
@@ -231,8 +230,9 @@ impl SiteMemory {
                 }
             }
             Change::Details { posted, .. } => {
-                self.visits.learn(posted);
-                self.queue(&posted.deliveries, posted.at);
+                if !self.has_forgotten(&posted.visitor, posted.at) && self.visits.learn(posted) {
+                    self.queue(&posted.deliveries, posted.at);
+                }
             }
             Change::Subscription { webhook, entry, .. } => {
                 self.subscriptions.set(webhook, entry.as_ref());
@@ -250,7 +250,6 @@ impl SiteMemory {
     }
 
     /// Whether somebody was to be forgotten since then.
-    /// Whether what was known of somebody then is to be known no more.
     pub fn has_forgotten(&self, id: &str, since: UnixTime) -> bool {
         let forgotten = self.marks.read(id, |marks| marks.forgotten).flatten();
         forgotten.is_some_and(|at| since <= at)
@@ -262,16 +261,7 @@ impl SiteMemory {
 
     fn keep(&self, delivery: &Arc<Delivery>, progress: &Progress) {
         if !self.leaves_deliveries && !self.queues.put(delivery, progress) {
-            let (webhook, id) = (&*delivery.webhook, &*delivery.id);
-            if let Some(dropped) = self.dropped.happened(Instant::now()) {
-                tracing::error!(
-                    webhook,
-                    id,
-                    dropped,
-                    "too many deliveries wait: this one is dropped (said once a minute, `dropped` \
-                     counts all since)"
-                );
-            }
+            self.losses.lost(&delivery.webhook);
         }
     }
 

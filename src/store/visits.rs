@@ -30,7 +30,9 @@ pub fn is_guests(visitor: &str) -> bool {
 /// A chat that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
-    /// What makes it one chat: a session and its visitor, or the visitor alone.
+    /// What makes it one chat: a session and its visitor, or the visitor alone. Empty: nothing,
+    /// because its visitor can never be seen again; no other chat is ever taken for it, and it
+    /// is not kept.
     pub session: Arc<str>,
     /// Whose it is.
     pub visitor: Arc<str>,
@@ -150,6 +152,29 @@ impl Visits {
     /// A chat begins, or makes its visitor known again; says whether it is the first one of
     /// its session.
     pub fn begin(&self, chat: &Chat) -> bool {
+        let Some(is_first) = self.noted(chat) else { return false };
+        self.visitors.write(&*chat.visitor, |map| {
+            let visit = map.entry(chat.visitor.clone()).or_default();
+            // He was not known any more: nothing of then comes back.
+            if visit.until <= chat.at {
+                *visit = Visit::default();
+            }
+            if visit.at <= chat.at {
+                visit.account_id = chat.account_id.clone();
+                visit.agent_id = chat.agent_id.clone();
+                visit.at = chat.at;
+            }
+            visit.until = visit.until.max(chat.known_until);
+        });
+        is_first
+    }
+
+    /// Notes a chat: says whether it is the first one of its session; nothing, if it changes
+    /// nothing.
+    fn noted(&self, chat: &Chat) -> Option<bool> {
+        if chat.session.is_empty() {
+            return Some(true);
+        }
         let kept = || Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() });
         let news = self.chats.write(&*chat.session, |map| match map.get_mut(&chat.session) {
             Some(known) if chat.at < known.until => {
@@ -162,17 +187,7 @@ impl Visits {
             }
             None => Some(map.insert(chat.session.clone(), kept()).is_none()),
         });
-        let Some(is_first) = news.flatten() else { return false };
-        self.visitors.write(&*chat.visitor, |map| {
-            let visit = map.entry(chat.visitor.clone()).or_default();
-            if visit.at <= chat.at {
-                visit.account_id = chat.account_id.clone();
-                visit.agent_id = chat.agent_id.clone();
-                visit.at = chat.at;
-            }
-            visit.until = visit.until.max(chat.known_until);
-        });
-        is_first
+        news.flatten()
     }
 
     /// Whether a chat of this session has begun and still counts: nobody hears of another.
@@ -186,13 +201,18 @@ impl Visits {
         self.chats.read(session, says_all).unwrap_or_default()
     }
 
-    /// Something is said of a visitor; of nobody, if he is not known.
-    pub fn learn(&self, posted: &Posted) {
-        self.visitors.write(&*posted.visitor, |map| {
-            if let Some(visit) = map.get_mut(&posted.visitor) {
+    /// Something is said of a visitor; of nobody, if he is not known, or if it held no longer
+    /// when his last chat began. Says whether it is known now.
+    pub fn learn(&self, posted: &Posted) -> bool {
+        let learned = self.visitors.write(&*posted.visitor, |map| {
+            let Some(visit) = map.get_mut(&posted.visitor) else { return false };
+            let holds = visit.at < posted.until;
+            if holds {
                 visit.learn(posted);
             }
+            holds
         });
+        learned == Some(true)
     }
 
     /// Takes over what is known of a visitor from where all of it is kept, in its order. A
@@ -233,10 +253,23 @@ impl Visits {
         self.visitors.is_empty()
     }
 
-    /// All about a visitor is forgotten.
-    pub fn forget(&self, visitor: &str) {
-        self.visitors.write(visitor, |map| map.remove(visitor));
-        self.chats.retain(|_, chat| *chat.visitor != *visitor);
+    /// All about a visitor until then is forgotten. Of one who has come back since it is known
+    /// that he did.
+    pub fn forget(&self, visitor: &str, at: UnixTime) {
+        self.visitors.write(visitor, |map| {
+            let Some(visit) = map.get_mut(visitor) else { return };
+            if visit.at <= at {
+                map.remove(visitor);
+            } else {
+                (visit.fields, visit.json) = (Vec::new(), None);
+            }
+        });
+        self.chats.retain(|_, chat| *chat.visitor != *visitor || at < chat.at);
+    }
+
+    /// Whether this very chat is known.
+    pub fn holds(&self, chat: &Chat) -> bool {
+        self.chats.read(&*chat.session, |known| known.at == chat.at).unwrap_or_default()
     }
 
     /// Whether a chat still says something: that none is to begin, or who its visitor is.
@@ -358,6 +391,15 @@ mod tests {
     }
 
     #[test]
+    fn a_chat_without_a_session_is_not_kept_and_its_visitor_is_known_for_as_long_as_it_says() {
+        let visits = Visits::default();
+        assert!(visits.begin(&chat("", "g_1", 10)) && visits.begin(&chat("", "g_2", 10)));
+        visits.each_chat(|chat| panic!("{chat:?}"));
+        assert!(!visits.has_begun("", at(20)));
+        assert!(visits.knows("g_1", at(20)) && !visits.knows("g_1", at(110)));
+    }
+
+    #[test]
     fn details_are_kept_of_whoever_is_known_in_their_order_and_replaced_by_name() {
         let visits = Visits::default();
         visits.learn(&posted("ada", &[("Age", "25")]));
@@ -368,7 +410,11 @@ mod tests {
         let expected = r#"{"Name":"Jason \"J\"","Age":"25","Plan":"pro"}"#;
         assert_eq!(visits.details("ada", at(20)).as_deref(), Some(expected));
         assert_eq!(visits.details("ada", at(110)), None);
-        visits.forget("ada");
+        visits.begin(&chat("s2", "ada", 15));
+        visits.forget("ada", at(14));
+        assert!(!visits.has_begun("s1", at(20)) && visits.has_begun("s2", at(20)));
+        assert!(visits.knows("ada", at(20)) && visits.details("ada", at(20)).is_none());
+        visits.forget("ada", at(15));
         assert_eq!(visits.visit("ada", at(20)), None);
     }
 
@@ -386,6 +432,18 @@ mod tests {
         assert_eq!(over(10, 10, 20), (0, 0));
         assert_eq!(over(10, 10, 17), (1002, 0), "the three guests that come to their end first");
         assert_eq!(over(10, 10, 8), (1009, 101), "all of them, and two more");
+    }
+
+    #[test]
+    fn what_was_over_does_not_come_back_with_the_next_chat() {
+        let visits = Visits::default();
+        visits.begin(&chat("s1", "ada", 10));
+        let age = posted("ada", &[("Age", "25")]);
+        assert!(visits.learn(&age));
+        visits.begin(&chat("s2", "ada", 200));
+        assert_eq!(visits.details("ada", at(201)), None);
+        assert!(!visits.learn(&age), "nor if it is told again");
+        assert_eq!(visits.details("ada", at(201)), None);
     }
 
     #[test]

@@ -21,17 +21,26 @@ pub enum Told {
     Blocked,
     /// The delivery became a dead letter.
     Dead,
+    /// There was no room for the event: it is told to nobody.
+    Dropped,
     /// A question was not answered as it should be.
     Failed,
 }
 
 impl Told {
     /// Every one.
-    pub const ALL: &[Self] =
-        &[Self::Delivered, Self::Retry, Self::Gone, Self::Blocked, Self::Dead, Self::Failed];
+    pub const ALL: &[Self] = &[
+        Self::Delivered,
+        Self::Retry,
+        Self::Gone,
+        Self::Blocked,
+        Self::Dead,
+        Self::Dropped,
+        Self::Failed,
+    ];
     /// What can become of events.
     const OF_EVENTS: &[Self] =
-        &[Self::Delivered, Self::Retry, Self::Gone, Self::Blocked, Self::Dead];
+        &[Self::Delivered, Self::Retry, Self::Gone, Self::Blocked, Self::Dead, Self::Dropped];
     /// What can become of questions.
     const OF_QUESTIONS: &[Self] = &[Self::Delivered, Self::Failed];
 
@@ -43,6 +52,7 @@ impl Told {
             Self::Gone => "gone",
             Self::Blocked => "blocked",
             Self::Dead => "dead",
+            Self::Dropped => "dropped",
             Self::Failed => "failed",
         }
     }
@@ -128,7 +138,7 @@ mod tests {
             ours.map(str::to_owned).collect::<Vec<_>>()
         };
         metrics.keep_webhooks(["crm", "details.push"], ["details.enrich"]);
-        assert_eq!(shown().len(), 2 * (5 + 3) + 2);
+        assert_eq!(shown().len(), 2 * (6 + 3) + 2);
         assert!(shown().iter().all(|line| line.ends_with(" 0")));
         metrics.told("crm", Told::Retry);
         metrics.waits("crm", Waiting { queued: 3, dead: 1, oldest: 70 });
@@ -144,6 +154,6 @@ mod tests {
         ] {
             assert!(shown().contains(&line), "{line}: {:?}", shown());
         }
-        assert_eq!(shown().len(), 5 + 3);
+        assert_eq!(shown().len(), 6 + 3);
     }
 }

@@ -17,6 +17,9 @@ use crate::plan::{Include, Plan, Site, Starts, Webhook};
 use crate::store::outbox::{Delivery, Event, EventKind};
 use crate::store::{Change, Chat, Digest, Visits, is_guests};
 
+/// How long a guest without a session is known: no request of his can ever show who he is.
+const UNSEEN: Duration = Duration::from_secs(10 * 60);
+
 /// A chat that begins once the backend has answered as it should.
 pub struct Beginning {
     site: Arc<str>,
@@ -127,12 +130,13 @@ impl Beginning {
             (None, Some(session)) => store.memory().guest(session),
             (None, None) => format!("g_{}", uuid::Uuid::now_v7().simple()).into(),
         };
-        let (key, lasts): (Arc<str>, _) = match (session, self.session_ttl) {
+        let (key, lasts, known_for): (Arc<str>, _, _) = match (session, self.session_ttl) {
             (Some(session), Some(ttl)) => {
-                (format!("{} {visitor}", String::from(session)).into(), ttl)
+                (format!("{} {visitor}", String::from(session)).into(), ttl, self.ttl)
             }
             // No digest holds a colon.
-            _ => (format!("visitor:{visitor}").into(), self.ttl),
+            _ if self.id.is_some() => (format!("visitor:{visitor}").into(), self.ttl, self.ttl),
+            _ => ("".into(), UNSEEN, self.ttl.min(UNSEEN)),
         };
         let is_news = {
             // Of two answers at the same moment one begins it.
@@ -157,7 +161,7 @@ impl Beginning {
                 agent_id: self.agent_id.clone(),
                 at: now,
                 until: now.after(lasts),
-                known_until: now.after(self.ttl),
+                known_until: now.after(known_for),
                 deliveries: each.collect(),
             });
             store.note(Change::Chat { site: self.site.clone(), chat });

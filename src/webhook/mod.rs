@@ -25,7 +25,7 @@ mod subscriptions;
 mod turns;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -64,6 +64,8 @@ pub struct Webhooks {
     /// Rings when there may be others.
     changed: Notify,
     waiting: Mutex<HashMap<Hook, Waiting>>,
+    /// Subscriptions that are gone, and of whose deliveries it was said that they wait.
+    abandoned: Mutex<HashSet<Hook>>,
     asked: enrich::AskedAbout,
 }
 
@@ -90,6 +92,7 @@ impl Webhooks {
             endpoints: Mutex::default(),
             changed: Notify::new(),
             waiting: Mutex::default(),
+            abandoned: Mutex::default(),
             asked: enrich::AskedAbout::default(),
         });
         webhooks.adopt(plan);
@@ -145,6 +148,7 @@ impl Webhooks {
     /// Has every subscription delivered to, and those no more that are gone.
     fn hire(self: &Arc<Self>, workers: &mut JoinSet<()>) {
         let subscribed = self.subscribed.all();
+        self.warn_of_abandoned(|hook| subscribed.contains_key(hook));
         let mut endpoints = self.endpoints.lock();
         endpoints.retain(|hook, endpoint| {
             let stays = subscribed.contains_key(hook);
@@ -164,6 +168,23 @@ impl Webhooks {
             workers.spawn(deliver::work(self.clone(), endpoint));
         }
         self.show(&endpoints);
+    }
+
+    /// Says once of each subscription that has gone what waits for it.
+    fn warn_of_abandoned(&self, is_subscribed: impl Fn(&Hook) -> bool) {
+        let mut abandoned = self.abandoned.lock();
+        abandoned.retain(|hook| !is_subscribed(hook));
+        for (hook, waiting) in self.store.memory().waiting() {
+            if !is_subscribed(&hook) && abandoned.insert(hook.clone()) {
+                let (site, webhook) = (&*hook.site, &*hook.name);
+                tracing::warn!(
+                    site,
+                    webhook,
+                    waiting,
+                    "deliveries wait for a subscription of that name, and there is none"
+                );
+            }
+        }
     }
 
     /// Acts on what has become known, here or on another replica.

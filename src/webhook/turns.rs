@@ -36,7 +36,7 @@ mod tests {
         let turns = Turns::default();
         turns.heed(0, 500);
         turns.heed(0, 204);
-        [408, 410, 429].map(|status| turns.heed(0, status));
+        [408, 410, 429].iter().for_each(|status| turns.heed(0, *status));
         assert_eq!(turns.now(), 0);
         turns.heed(0, 400);
         turns.heed(0, 403);

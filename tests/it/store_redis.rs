@@ -700,7 +700,7 @@ async fn deliver_once(one: &Replica) {
     }
     let forget = Change::Forget { site: site(), id: "cy".into(), at: UnixTime::now() };
     one.store.write(forget).await.unwrap();
-    outbox.forget(&site(), "cy").await.unwrap();
+    outbox.forget(&site(), "cy", UnixTime::now()).await.unwrap();
     outbox.drop_all(&hook).await.unwrap();
 }
 

@@ -74,6 +74,11 @@ pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
             return Ok(());
         }
         Change::Chat { site, chat } => return visits::begin(file, site, chat),
+        Change::Details { site, posted }
+            if is_forgotten(file, site, &posted.visitor, posted.at)? =>
+        {
+            return Ok(());
+        }
         Change::Details { site, posted } => {
             visits::deliver_all(file, site, &posted.deliveries, posted.at)?;
             (DETAILS, posted.visitor.to_string())
@@ -193,7 +198,9 @@ fn merged(before: Option<&Change>, change: &Change) -> Option<Change> {
             Some(Change::Bind { site: site.clone(), session: *session, binding })
         }
         (_, Change::End { .. }) => None,
-        (Some(Change::Details { posted: before, .. }), Change::Details { site, posted }) => {
+        (Some(Change::Details { posted: before, .. }), Change::Details { site, posted })
+            if posted.at < before.until =>
+        {
             let posted = Arc::new(posted.after(before));
             Some(Change::Details { site: site.clone(), posted })
         }
@@ -225,7 +232,10 @@ fn lasts(change: &Change, memory: &Memory, now: UnixTime) -> bool {
             of_site().is_some_and(|site| site.session(session).is_some())
         }
         Change::Forget { at, .. } => now.since(*at) < FORGOTTEN_KEPT,
-        Change::Chat { chat, .. } => of_site().is_some_and(|site| site.visits().needs(chat, now)),
+        Change::Chat { chat, .. } => of_site().is_some_and(|site| {
+            let visits = site.visits();
+            visits.needs(chat, now) && visits.holds(chat)
+        }),
         Change::Details { posted, .. } => {
             of_site().is_some_and(|site| site.visits().visit(&posted.visitor, now).is_some())
         }
@@ -243,7 +253,7 @@ fn lasts(change: &Change, memory: &Memory, now: UnixTime) -> bool {
 
 /// Leaves of an identity's sessions only whose they were, and drops what is known of its visits.
 fn forget(file: &WriteTransaction, site: &str, id: &str, at: UnixTime) -> Result<(), Trouble> {
-    visits::forget(file, site, id)?;
+    visits::forget(file, site, id, at)?;
     let mut sessions = file.open_table(SESSIONS)?;
     let mut evicted = Vec::new();
     for row in sessions.range::<(&str, &str)>((site, "")..=(site, LAST_DIGEST))? {

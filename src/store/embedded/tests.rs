@@ -228,6 +228,52 @@ async fn deliveries_go_on_after_a_restart_where_they_stood() {
     assert_eq!(store.outbox().list(&hook, None, 10).await, Ok(Vec::new()));
 }
 
+#[test]
+fn details_that_were_erased_or_over_do_not_come_back_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let chat_of = |visitor: &str, session: &str, begun: u64, over: u64| Change::Chat {
+        site: "acme".into(),
+        chat: Arc::new(Chat {
+            until: at(begun + 1),
+            known_until: at(over),
+            ..Chat::clone(&chat(session, visitor, begun, &[]))
+        }),
+    };
+    let said = |visitor: &str, over: u64| Change::Details {
+        site: "acme".into(),
+        posted: Arc::new(Posted {
+            until: at(over),
+            ..Posted::clone(&posted(visitor, &[("Age", "25")]))
+        }),
+    };
+    let notes = [
+        chat_of("ada", "s1", 40, 500),
+        Change::Forget { site: "acme".into(), id: "ada".into(), at: at(60) },
+        said("ada", 500),
+        chat_of("ada", "s2", 70, 500),
+        chat_of("bob", "s3", 40, 100),
+        said("bob", 100),
+        chat_of("bob", "s4", 200, 500),
+        chat_of("cy", "s5", 40, 100),
+        said("cy", 150),
+        chat_of("cy", "s6", 120, 400),
+        chat_of("cy", "s7", 200, 500),
+        said("dora", 500),
+        chat_of("dora", "s8", 200, 500),
+    ];
+    let details = |store: &Store| {
+        let site = store.memory().site("acme").unwrap();
+        let of = |visitor: &str| site.visits().details(visitor, at(210)).is_some();
+        ["ada", "bob", "cy", "dora"].map(of)
+    };
+    let store = opened(folder.path());
+    notes.into_iter().for_each(|note| store.note(note));
+    assert_eq!(details(&store), [false, false, true, false]);
+    store.close();
+    drop(store);
+    assert_eq!(details(&opened(folder.path())), [false, false, true, false]);
+}
+
 #[tokio::test]
 async fn a_write_is_in_the_file_before_it_is_answered() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use super::trouble::Trouble;
 use crate::clock::UnixTime;
 use crate::store::change::Change;
 use crate::store::outbox::{Delivery, Progress};
-use crate::store::visits::Chat;
+use crate::store::visits::{Chat, Posted};
 
 /// Chats that have begun, under their session.
 pub const CHATS: Table = TableDefinition::new("chats");
@@ -26,6 +26,9 @@ pub fn delivery_key(webhook: &str, id: &str) -> String {
 /// A chat begins, unless one of its session has begun that still counts: that one may make
 /// its visitor known again.
 pub fn begin(file: &WriteTransaction, site: &Arc<str>, chat: &Chat) -> Result<(), Trouble> {
+    if chat.session.is_empty() {
+        return deliver_all(file, site, &chat.deliveries, chat.at);
+    }
     let key = (&**site, &*chat.session);
     let mut chats = file.open_table(CHATS)?;
     if let Some(Change::Chat { chat: before, .. }) = row(&chats, key)?
@@ -37,9 +40,24 @@ pub fn begin(file: &WriteTransaction, site: &Arc<str>, chat: &Chat) -> Result<()
         }
         return Ok(());
     }
+    follow(file, site, chat)?;
     let kept = Arc::new(Chat { deliveries: Vec::new(), ..chat.clone() });
     chats.insert(key, &*written(&Change::Chat { site: site.clone(), chat: kept })?)?;
     deliver_all(file, site, &chat.deliveries, chat.at)
+}
+
+/// What was said of a visitor lasts as long as he is known; it goes if he was not, any more.
+fn follow(file: &WriteTransaction, site: &Arc<str>, chat: &Chat) -> Result<(), Trouble> {
+    let key = (&**site, &*chat.visitor);
+    let mut details = file.open_table(DETAILS)?;
+    let Some(Change::Details { posted, .. }) = row(&details, key)? else { return Ok(()) };
+    if posted.until <= chat.at {
+        details.remove(key)?;
+    } else if posted.until < chat.known_until {
+        let posted = Arc::new(Posted { until: chat.known_until, ..Posted::clone(&posted) });
+        details.insert(key, &*written(&Change::Details { site: site.clone(), posted })?)?;
+    }
+    Ok(())
 }
 
 /// Adds deliveries of an event.
@@ -89,12 +107,18 @@ pub fn drop_deliveries(file: &WriteTransaction, site: &str, webhook: &str) -> Re
     Ok(())
 }
 
-/// Drops what is kept about a visitor.
-pub fn forget(file: &WriteTransaction, site: &str, id: &str) -> Result<(), Trouble> {
-    file.open_table(DETAILS)?.remove((site, id))?;
+/// Drops what is kept about a visitor until then.
+pub fn forget(file: &WriteTransaction, site: &str, id: &str, at: UnixTime) -> Result<(), Trouble> {
+    let mut details = file.open_table(DETAILS)?;
+    if matches!(row(&details, (site, id))?, Some(Change::Details { posted, .. }) if posted.at <= at)
+    {
+        details.remove((site, id))?;
+    }
     let is_about = |row: &[u8]| match read(row) {
-        Ok(Change::Chat { chat, .. }) => *chat.visitor == *id,
-        Ok(Change::Delivery { delivery, .. }) => *delivery.visitor == *id,
+        Ok(Change::Chat { chat, .. }) => *chat.visitor == *id && chat.at <= at,
+        Ok(Change::Delivery { delivery, .. }) => {
+            *delivery.visitor == *id && delivery.event.at <= at
+        }
         // What cannot be read is for the sweep to tell.
         _ => false,
     };

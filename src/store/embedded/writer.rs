@@ -170,6 +170,9 @@ impl Writer {
         let memory = self.memory.clone();
         let kept = self.commit(StoreOperation::Commit, |file| {
             for (change, _) in &batch {
+                if memory.is_of_nobody(change) {
+                    continue;
+                }
                 rows::put(file, change)?;
                 for follows in memory.would_follow(change) {
                     rows::put(file, &follows)?;

@@ -14,12 +14,15 @@ use crate::store::{Change, Keeper, Memory, Outage};
 /// Most deliveries of a subscription that wait or are dead letters; beyond, the oldest dead
 /// letter goes, and where there is none, what is new.
 const MOST: usize = 100_000;
+/// How many of them may be there when one of a guest's is put in: anybody can be any number of
+/// guests, and must not crowd out whoever is verified.
+const MOST_BEFORE_GUESTS: usize = MOST / 4 * 3;
 /// Delivered ones that are shown.
 const SHOWN: usize = 1000;
 
 /// The deliveries of a site, by subscription.
 #[derive(Default)]
-pub struct Queues(Mutex<HashMap<Arc<str>, Queue>>);
+pub struct Queues(Mutex<HashMap<Arc<str>, Arc<Mutex<Queue>>>>);
 
 #[derive(Default)]
 struct Queue {
@@ -28,6 +31,8 @@ struct Queue {
     fresh: BTreeSet<Arc<str>>,
     /// All others, by when they are tried.
     due: BTreeSet<(UnixTime, Arc<str>)>,
+    /// Both of them, and those under way.
+    queued: BTreeSet<Arc<str>>,
     dead: BTreeSet<Arc<str>>,
     /// Under way: in neither of the others.
     taken: HashSet<Arc<str>>,
@@ -37,6 +42,9 @@ struct Queue {
 impl Queue {
     /// Files a delivery where its progress says it belongs.
     fn file(&mut self, id: &Arc<str>, progress: &Progress) {
+        if progress.state == DeliveryState::Queued {
+            self.queued.insert(id.clone());
+        }
         match progress.state {
             DeliveryState::Queued if progress.is_fresh() => {
                 self.fresh.insert(id.clone());
@@ -53,15 +61,34 @@ impl Queue {
 
     fn unfile(&mut self, id: &Arc<str>) {
         let Some(kept) = self.kept.get(id) else { return };
+        self.queued.remove(id);
         self.taken.remove(id);
         self.fresh.remove(id);
         self.due.remove(&(kept.progress.due, id.clone()));
         self.dead.remove(id);
     }
 
-    /// Whether there is room for one more.
-    fn makes_room(&mut self) -> bool {
-        if self.kept.len() - self.delivered.len() < MOST {
+    /// The latest of each state that is asked for, at most so many.
+    fn latest(&self, state: Option<DeliveryState>, most: usize) -> Vec<Arc<str>> {
+        let wanted = |of: DeliveryState| state.is_none_or(|state| state == of);
+        let mut ids = Vec::new();
+        if wanted(DeliveryState::Queued) {
+            ids.extend(self.queued.iter().rev().take(most).cloned());
+        }
+        if wanted(DeliveryState::Dead) {
+            ids.extend(self.dead.iter().rev().take(most).cloned());
+        }
+        // In the order in which they were delivered: all of them.
+        if wanted(DeliveryState::Delivered) {
+            ids.extend(self.delivered.iter().cloned());
+        }
+        ids
+    }
+
+    /// Whether there is room for one more, of a guest or of somebody who is verified.
+    fn makes_room(&mut self, of_guest: bool) -> bool {
+        let most = if of_guest { MOST_BEFORE_GUESTS } else { MOST };
+        if self.kept.len() - self.delivered.len() < most {
             return true;
         }
         let oldest = self.dead.pop_first();
@@ -79,12 +106,12 @@ impl Queue {
 impl Queues {
     /// Adds a delivery; one that is there already stays as it is. Says whether there was room.
     pub fn put(&self, delivery: &Arc<Delivery>, progress: &Progress) -> bool {
-        let mut queues = self.0.lock();
-        let queue = queues.entry(delivery.webhook.clone()).or_default();
+        let queue = self.0.lock().entry(delivery.webhook.clone()).or_default().clone();
+        let mut queue = queue.lock();
         if queue.kept.contains_key(&delivery.id) {
             return true;
         }
-        if !queue.makes_room() {
+        if !queue.makes_room(delivery.visitor.starts_with("g_")) {
             return false;
         }
         let (id, kind) = (delivery.id.clone(), delivery.event.kind);
@@ -96,8 +123,8 @@ impl Queues {
 
     /// Notes how far a delivery has come. Once it is delivered, what it said is dropped.
     pub fn settle(&self, webhook: &str, id: &Arc<str>, progress: &Progress) {
-        let mut queues = self.0.lock();
-        let Some(queue) = queues.get_mut(webhook) else { return };
+        let Some(queue) = self.find(webhook) else { return };
+        let mut queue = queue.lock();
         let over = |kept: &Kept| kept.progress.state == DeliveryState::Delivered;
         if queue.kept.get(id).is_none_or(over) {
             return;
@@ -115,15 +142,19 @@ impl Queues {
 
     /// Drops all that is kept for a subscription.
     pub fn drop_all(&self, webhook: &str) {
-        self.0.lock().remove(webhook);
+        // What is put in at the same moment must not go astray: the queue itself stays.
+        if let Some(queue) = self.find(webhook) {
+            *queue.lock() = Queue::default();
+        }
     }
 
-    /// Drops what is kept about a visitor.
-    pub fn forget(&self, visitor: &str) {
-        for queue in self.0.lock().values_mut() {
-            let about = |kept: &&Kept| {
-                kept.delivery.as_ref().is_some_and(|delivery| *delivery.visitor == *visitor)
-            };
+    /// Drops what is kept about a visitor, of events until then.
+    pub fn forget(&self, visitor: &str, at: UnixTime) {
+        let is_about =
+            |delivery: &Delivery| *delivery.visitor == *visitor && delivery.event.at <= at;
+        for queue in self.all() {
+            let mut queue = queue.lock();
+            let about = |kept: &&Kept| kept.delivery.as_deref().is_some_and(is_about);
             let ids: Vec<_> =
                 queue.kept.values().filter(about).map(|kept| kept.id.clone()).collect();
             for id in ids {
@@ -133,17 +164,36 @@ impl Queues {
         }
     }
 
+    fn all(&self) -> Vec<Arc<Mutex<Queue>>> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    fn find(&self, webhook: &str) -> Option<Arc<Mutex<Queue>>> {
+        self.0.lock().get(webhook).cloned()
+    }
+
     /// Whether a delivery is still kept, with what it says.
     pub fn holds(&self, webhook: &str, id: &str) -> bool {
-        let queues = self.0.lock();
-        let kept = queues.get(webhook).and_then(|queue| queue.kept.get(id));
-        kept.is_some_and(|kept| kept.delivery.is_some())
+        let held =
+            |queue: &mut Queue| queue.kept.get(id).is_some_and(|kept| kept.delivery.is_some());
+        self.of(webhook, held) == Some(true)
+    }
+
+    /// How many deliveries to each subscription are not delivered.
+    pub fn waiting(&self) -> Vec<(Arc<str>, usize)> {
+        let queues: Vec<_> =
+            self.0.lock().iter().map(|(name, queue)| (name.clone(), queue.clone())).collect();
+        let undelivered = |queue: &Mutex<Queue>| {
+            let queue = queue.lock();
+            queue.queued.len() + queue.dead.len()
+        };
+        queues.into_iter().map(|(name, queue)| (name, undelivered(&queue))).collect()
     }
 
     /// Looks at every delivery that is not delivered.
     pub fn each(&self, mut look: impl FnMut(&Arc<Delivery>, &Progress)) {
-        for queue in self.0.lock().values() {
-            for kept in queue.kept.values() {
+        for queue in self.all() {
+            for kept in queue.lock().kept.values() {
                 if let Some(delivery) = &kept.delivery {
                     look(delivery, &kept.progress);
                 }
@@ -152,7 +202,7 @@ impl Queues {
     }
 
     fn of<T>(&self, webhook: &str, look: impl FnOnce(&mut Queue) -> T) -> Option<T> {
-        self.0.lock().get_mut(webhook).map(look)
+        self.find(webhook).map(|queue| look(&mut queue.lock()))
     }
 }
 
@@ -250,11 +300,10 @@ impl Outbox for Local {
         most: usize,
     ) -> Result<Vec<Kept>, Outage> {
         let listed = self.queue(hook, |queue| {
-            let wanted = |kept: &&Kept| state.is_none_or(|state| kept.progress.state == state);
-            let mut listed: Vec<Kept> = queue.kept.values().filter(wanted).cloned().collect();
-            listed.sort_by(|one, other| other.id.cmp(&one.id));
-            listed.truncate(most);
-            listed
+            let mut ids = queue.latest(state, most);
+            ids.sort_by(|one, other| other.cmp(one));
+            ids.truncate(most);
+            ids.iter().filter_map(|id| queue.kept.get(id).cloned()).collect::<Vec<_>>()
         });
         Ok(listed.unwrap_or_default())
     }
@@ -276,11 +325,9 @@ impl Outbox for Local {
 
     async fn depth(&self, hook: &Hook) -> Result<Depth, Outage> {
         let depth = self.queue(hook, |queue| {
-            let queued =
-                queue.kept.values().filter(|kept| kept.progress.state == DeliveryState::Queued);
-            let oldest = queued.filter_map(|kept| Some(kept.delivery.as_ref()?.event.at)).min();
-            let queued = queue.fresh.len() + queue.due.len() + queue.taken.len();
-            Depth { queued, dead: queue.dead.len(), oldest }
+            let oldest = queue.queued.first().and_then(|id| queue.kept.get(id));
+            let oldest = oldest.and_then(|kept| Some(kept.delivery.as_ref()?.event.at));
+            Depth { queued: queue.queued.len(), dead: queue.dead.len(), oldest }
         });
         Ok(depth.unwrap_or_default())
     }
@@ -288,5 +335,49 @@ impl Outbox for Local {
     async fn drop_all(&self, hook: &Hook) -> Result<(), Outage> {
         let (site, webhook) = (hook.site.clone(), hook.name.clone());
         self.keeper.write(Change::Drop { site, webhook }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::outbox::{Event, EventKind};
+
+    fn put(queues: &Queues, number: usize, visitor: &str) -> bool {
+        let event = Event {
+            kind: EventKind::ChatStarted,
+            at: UnixTime::from_secs(number as u64),
+            request_id: "r".into(),
+            account_id: "".into(),
+            agent_id: "".into(),
+            verified: false,
+            email: None,
+            name: None,
+            claimed: None,
+        };
+        let (id, webhook) = (format!("{number:08}").into(), "crm".into());
+        let delivery = Delivery { id, webhook, visitor: visitor.into(), print: 0, event };
+        queues.put(&Arc::new(delivery), &Progress::fresh(UnixTime::from_secs(number as u64)))
+    }
+
+    #[test]
+    fn guests_do_not_crowd_out_whoever_is_verified() {
+        let queues = Queues::default();
+        assert!((0..MOST_BEFORE_GUESTS).all(|number| put(&queues, number, "g_1")));
+        assert!(!put(&queues, MOST_BEFORE_GUESTS, "g_2"));
+        assert!((MOST_BEFORE_GUESTS..MOST).all(|number| put(&queues, number, "ada")));
+        assert!(!put(&queues, MOST, "ada"));
+        let dead = Progress { state: DeliveryState::Dead, ..Progress::fresh(UnixTime::default()) };
+        queues.settle("crm", &"00000003".into(), &dead);
+        assert!(put(&queues, MOST, "ada"), "the dead letter goes");
+    }
+
+    #[test]
+    fn what_is_asked_to_be_forgotten_is_what_happened_until_then() {
+        let queues = Queues::default();
+        assert!(put(&queues, 10, "ada") && put(&queues, 20, "ada") && put(&queues, 5, "bob"));
+        queues.forget("ada", UnixTime::from_secs(10));
+        let held = ["00000005", "00000010", "00000020"].map(|id| queues.holds("crm", id));
+        assert_eq!(held, [true, false, true]);
     }
 }

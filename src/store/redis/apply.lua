@@ -25,6 +25,14 @@ local function raise(key, at)
   end
 end
 
+-- Drops what is over by then of a sorted set by time: a few at once, so that many that end at
+-- the same time hold nobody up.
+local at_once = 200
+local function drop_lapsed(key, before)
+  local lapsed = redis.call('ZRANGEBYSCORE', key, '-inf', ms(before), 'LIMIT', 0, at_once)
+  if #lapsed > 0 then redis.call('ZREM', key, unpack(lapsed)) end
+end
+
 -- Until when a ban holds: nil, a time, or math.huge.
 local function banned_until()
   local ban = redis.call('HGET', bans, name)
@@ -127,13 +135,13 @@ function operations.logout() raise(logouts, ARGV[8]) return true end
 
 function operations.hold()
   redis.call('ZADD', holds, 'GT', ARGV[8], name)
-  redis.call('ZREMRANGEBYSCORE', holds, '-inf', ms(now))
+  drop_lapsed(holds, now)
   return true
 end
 
 function operations.use()
   redis.call('ZADD', uses, ARGV[8], name)
-  redis.call('ZREMRANGEBYSCORE', uses, '-inf', ms(now))
+  drop_lapsed(uses, now)
   return true
 end
 
@@ -202,7 +210,7 @@ function operations.forget()
     if not own or bound <= tonumber(ARGV[8]) then evict(digest) end
   end
   redis.call('ZADD', forgotten, 'GT', ARGV[8], name)
-  redis.call('ZREMRANGEBYSCORE', forgotten, '-inf', ms(now - 7 * 24 * 60 * 60 * 1000))
+  drop_lapsed(forgotten, now - 7 * 24 * 60 * 60 * 1000)
   return true
 end
 

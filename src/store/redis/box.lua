@@ -6,6 +6,8 @@
 local group = 'countersign'
 -- Most that wait or are dead, and most delivered ones that are shown.
 local most_kept, most_shown = 100000, 1000
+-- How many of them may be there when one of a guest's is put in.
+local most_before_guests = 75000
 -- Every subscription that has deliveries.
 local boxes = 'countersign:outboxes'
 
@@ -71,9 +73,9 @@ local function remove(box, id)
 end
 
 -- Adds a delivery; one that is there already stays as it is. Says whether there was room.
-local function put(box, id, kind, at, payload, progress)
+local function put(box, id, kind, at, payload, progress, of_guest)
   if redis.call('HEXISTS', box.progress, id) == 1 then return true end
-  if redis.call('HLEN', box.payloads) >= most_kept then
+  if redis.call('HLEN', box.payloads) >= (of_guest and most_before_guests or most_kept) then
     local oldest = redis.call('ZRANGE', box.dead, 0, 0)[1]
     if not oldest then return false end
     remove(box, oldest)
@@ -93,13 +95,17 @@ end
 
 -- Notes how far a delivery has come. That may be told late, by a replica that delivered
 -- before: what is delivered stays so, what is dead can only turn out to be delivered, and a
--- later attempt is not forgotten for an earlier one.
+-- later attempt is not forgotten for an earlier one. What is said twice does not end what was
+-- begun in between.
 local function settle(box, id, state, attempts, due, at, progress)
   if redis.call('HEXISTS', box.payloads, id) == 0 then return end
   local kind, known = progress_of(box, id)
   if state ~= 'delivered' then
     if redis.call('ZSCORE', box.dead, id) then return end
-    if cjson.decode(known).attempts > tonumber(attempts) then return end
+    local before = cjson.decode(known)
+    if before.attempts > tonumber(attempts) then return end
+    local again = before.attempts == tonumber(attempts) and before.at == tonumber(at)
+    if again and redis.call('ZSCORE', box.running, id) then return end
   end
   unqueue(box, id)
   redis.call('HSET', box.progress, id, kind .. ' ' .. progress)

@@ -18,6 +18,7 @@
 //! | `chats:{site}/{visitor}` | sorted set: his chats, by when they are over |
 //! | `visitor:{site}/{visitor}` | hash: account, agent, when his last chat began, details |
 //! | `visitors` | sorted set: of whom one of these is there, until when |
+//! | `guests:{site}` | sorted set: those of `visitors` who are a site's guests, to bound them |
 //! | `subscriptions`, `confirmations` | hashes by subscription |
 //! | `outboxes` | set: the subscriptions with deliveries |
 //! | `outbox:{site}/{webhook}` and, behind it, `:payloads` … | its deliveries ([`super::outbox`]) |

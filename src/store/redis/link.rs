@@ -112,7 +112,7 @@ impl From<RedisError> for Trouble {
     fn from(error: RedisError) -> Self {
         let kind = match (error.kind(), error.code()) {
             (_, Some("OOM" | "MISCONF" | "NOREPLICAS")) => Kind::ReadOnly,
-            (_, Some("ERR" | "WRONGTYPE" | "LATE")) => Kind::Asked,
+            (_, Some("ERR" | "WRONGTYPE" | "NOPERM" | "LATE")) => Kind::Asked,
             (ErrorKind::UnexpectedReturnType, _) => Kind::Asked,
             _ => Kind::Lost,
         };

@@ -12,7 +12,7 @@
 //!   trimmed, everything is loaded. Where Redis has lost data, memory writes back what it
 //!   knows: a ban that was lifted elsewhere meanwhile may return, but none is lost.
 //! - Deliveries lie in Redis alone ([`outbox`]); what waited there when Redis lost its data is
-//!   lost.
+//!   lost, but for the last ten seconds' of chats ([`recent`]), which may be told once more.
 //! - Redis talks nonsense: an outage, or an entry that is passed over and counted.
 
 mod entry;
@@ -23,6 +23,7 @@ mod lookup;
 mod outbox;
 mod queue;
 mod reader;
+mod recent;
 mod shared;
 mod snapshot;
 mod told;
@@ -124,6 +125,8 @@ impl Keeper for Redis {
     fn note(&self, change: Change) {
         // Before the first greeting digests are made with a key that nobody knows.
         if self.shared.synced() || !is_by_digest(&change) {
+            let up = self.shared.link.borrow().is_some();
+            self.shared.recent.note(&change, UnixTime::now(), up);
             self.shared.queue.note(change);
         }
     }

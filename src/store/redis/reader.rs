@@ -196,7 +196,8 @@ impl Reader {
             place.n = entry.n.unwrap_or(place.n);
             place.id = entry.id;
             if let Some(webhook) = entry.dropped {
-                tracing::error!(webhook, "too many deliveries wait: one was dropped");
+                let name = webhook.split_once('/').map_or(&*webhook, |(_, name)| name);
+                self.shared.memory.losses().lost(name);
             }
             match entry.said {
                 Said::Posted(site, visitor) => told.visitor((site, visitor), &self.shared),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::entry::EntryId;
 use super::link::{Link, Trouble};
 use super::queue::Queue;
+use super::recent::Recent;
 use crate::clock::UnixTime;
 use crate::store::{Change, Memory, Outage, State};
 use crate::telemetry::Metrics;
@@ -23,6 +24,8 @@ pub struct Shared {
     pub server: String,
     /// Changes on their way.
     pub queue: Queue,
+    /// Chats that Redis was just told of.
+    pub recent: Recent,
     /// Over which changes can be made, while they can.
     pub link: watch::Sender<Option<Link>>,
     /// The last entry of the log that memory has.
@@ -41,6 +44,7 @@ impl Shared {
             metrics,
             server,
             queue: Queue::default(),
+            recent: Recent::default(),
             link: watch::channel(None).0,
             applied: watch::channel(EntryId::default()).0,
             synced: AtomicBool::new(false),
@@ -70,7 +74,9 @@ impl Shared {
 
     /// Changes cannot be made, for this reason.
     pub fn close(&self, trouble: &Trouble) {
-        self.link.send_replace(None);
+        if self.link.send_replace(None).is_some() {
+            self.recent.lose(UnixTime::now());
+        }
         let mut said = self.trouble.lock();
         if said.as_ref() != Some(&trouble.said) {
             tracing::warn!(server = %self.server, problem = trouble.said, "Redis: an outage");

@@ -215,6 +215,12 @@ async fn tidy(link: &mut Link, lapsed: Vec<(&str, Vec<u8>, Vec<u8>)>) -> Result<
     Ok(())
 }
 
+fn is_forgotten(shared: &Shared, change: &Change) -> bool {
+    let Change::Chat { site, chat } = change else { return false };
+    let known = shared.memory.site(site);
+    known.is_some_and(|known| known.has_forgotten(&chat.visitor, chat.at))
+}
+
 /// Writes back what memory knows and Redis lost, and has the other replicas load it.
 /// Without digests where its key is another one.
 ///
@@ -226,7 +232,9 @@ pub async fn restore(
     digests: bool,
     replica: &str,
 ) -> Result<usize, Trouble> {
-    let mut changes = Vec::new();
+    // First: what memory knows of them does not say who is to hear.
+    let mut changes = shared.recent.all();
+    changes.retain(|change| !is_forgotten(shared, change));
     shared.memory.each_change(|change| {
         if digests || !is_by_digest(&change) {
             changes.push(change);

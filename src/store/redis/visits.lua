@@ -6,6 +6,8 @@ local most_chats = 1000
 local visitor, chats = 'countersign:visitor:' .. name, 'countersign:chats:' .. name
 local site = string.match(name, '^[^/]*')
 
+local is_guest = string.find(name, '/g_', 1, true) == #site + 1
+
 local function chat_key(session) return 'countersign:chat:' .. site .. '/' .. session end
 
 -- The boxes of deliveries, which are told from there on: webhook, id, kind, what it says.
@@ -23,7 +25,7 @@ local function put_deliveries(found, first, at, progress)
   for number, box in ipairs(found) do
     local place = first + (number - 1) * 4
     local id, kind, payload = ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
-    if not put(box, id, kind, at, payload, progress) then dropped = box.hook end
+    if not put(box, id, kind, at, payload, progress, is_guest) then dropped = box.hook end
   end
 end
 
@@ -33,16 +35,52 @@ local function is_forgotten(at)
   return forgot and tonumber(forgot) >= tonumber(at)
 end
 
+-- Guests of a site, by the time until when they are known. Anybody can be any number of them,
+-- so beyond this many those go first that would go soonest.
+local guests, most_guests = 'countersign:guests:' .. site, 100000
+
+-- All that is known of a guest goes.
+local function drop_guest(guest)
+  local his = 'countersign:chats:' .. guest
+  for _, chat in ipairs(redis.call('ZRANGE', his, 0, -1)) do
+    local read, said = pcall(cjson.decode, chat)
+    if read then redis.call('DEL', chat_key(said.session)) end
+  end
+  redis.call('DEL', his, 'countersign:visitor:' .. guest)
+  redis.call('ZREM', visitors, guest)
+  redis.call('ZREM', guests, guest)
+end
+
 -- Keeps what is known of a visitor at least until then; lists him as long as something is.
 local function keep_visitor(over, listed)
   over = math.max(tonumber(over), tonumber(redis.call('HGET', visitor, 'until') or '0'))
   redis.call('HSET', visitor, 'until', ms(over))
   expire(visitor, over)
-  redis.call('ZADD', visitors, 'GT', ms(math.max(over, listed)), name)
-  redis.call('ZREMRANGEBYSCORE', visitors, '-inf', ms(now))
+  local last = math.max(over, listed)
+  redis.call('ZADD', visitors, 'GT', ms(last), name)
+  drop_lapsed(visitors, now)
+  if not is_guest then return end
+  redis.call('ZADD', guests, 'GT', ms(last), name)
+  drop_lapsed(guests, now)
+  expire(guests, now + 400 * 24 * 60 * 60 * 1000)
+  local surplus = math.min(redis.call('ZCARD', guests) - most_guests, at_once)
+  if surplus <= 0 then return end
+  for _, guest in ipairs(redis.call('ZRANGE', guests, 0, surplus - 1)) do drop_guest(guest) end
 end
 
--- ARGV: 8 session, 9 when, 10 until when no other begins, 11 until when he is known,
+-- Keeps a chat; beyond the bound those go that would go soonest, and their sessions with them.
+local function keep_chat(key, over)
+  redis.call('SET', key, name)
+  expire(key, over)
+  enlist(chats, ARGV[14], ARGV[10], over)
+  redis.call('ZREMRANGEBYSCORE', chats, '-inf', ms(now))
+  for _, chat in ipairs(redis.call('ZRANGE', chats, 0, -1 - most_chats)) do
+    redis.call('DEL', chat_key(cjson.decode(chat).session))
+    redis.call('ZREM', chats, chat)
+  end
+end
+
+-- ARGV: 8 session ('': none that could be seen again), 9 when, 10 until when no other begins, 11 until when he is known,
 -- 12 account, 13 agent, 14 all that in JSON, 15 what is fresh progress, 16 on: deliveries.
 function operations.chat()
   local key, over = chat_key(ARGV[8]), tonumber(ARGV[10])
@@ -50,17 +88,17 @@ function operations.chat()
   expect(visitor, 'hash')
   expect(chats, 'zset')
   local found = expect_deliveries(16)
+  if is_forgotten(ARGV[9]) then return end
   -- One that counts may have outlived what is known of its visitor: he is known again then.
-  local counts = redis.call('EXISTS', key) == 1
+  local counts = ARGV[8] ~= '' and redis.call('EXISTS', key) == 1
   local known = tonumber(redis.call('HGET', visitor, 'until') or '0') > tonumber(ARGV[9])
-  if counts and known or is_forgotten(ARGV[9]) then return end
-  if not counts then
-    redis.call('SET', key, name)
-    expire(key, over)
-    enlist(chats, ARGV[14], ARGV[10], over)
-    redis.call('ZREMRANGEBYSCORE', chats, '-inf', ms(now))
-    redis.call('ZREMRANGEBYRANK', chats, 0, -1 - most_chats)
+  if counts and known then
+    -- Another one may have restored it who did not know who was to hear of it.
+    if restoring then put_deliveries(found, 16, ARGV[9], ARGV[15]) end
+    return
   end
+  -- Without a session nobody can ever be in it again.
+  if ARGV[8] == '' then over = 0 elseif not counts then keep_chat(key, over) end
   if tonumber(redis.call('HGET', visitor, 'at') or '-1') <= tonumber(ARGV[9]) then
     redis.call('HSET', visitor, 'account', ARGV[12], 'agent', ARGV[13], 'at', ARGV[9])
   end
@@ -119,7 +157,12 @@ function forget_visits(at)
   local last = redis.call('HGET', visitor, 'at')
   if last and tonumber(last) <= at then
     redis.call('DEL', visitor)
-    if redis.call('EXISTS', chats) == 0 then redis.call('ZREM', visitors, name) end
+    if redis.call('EXISTS', chats) == 0 then
+      redis.call('ZREM', visitors, name)
+      redis.call('ZREM', guests, name)
+    end
+  elseif last then
+    redis.call('HDEL', visitor, 'fields')
   end
 end
 

@@ -221,6 +221,13 @@ fn a_guest_is_called_after_the_session_and_afresh_without_one() {
     names.dedup();
     assert_eq!(names.len(), 3);
     assert!(names.iter().all(|name| name.starts_with("g_") && name.len() == 34), "{names:?}");
+    // Nothing is kept of whoever can never be seen again, and what is known not for long.
+    let known = scene.webhooks.store.memory().site("acme").unwrap();
+    let (mut chats, mut soon_over) = (0, 0);
+    known.visits().each_chat(|_| chats += 1);
+    let in_ten_minutes = UnixTime::from_secs(NOW + 600);
+    known.visits().each_visitor(|_, visit| soon_over += usize::from(visit.until == in_ten_minutes));
+    assert_eq!((chats, soon_over), (1, 2));
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Holding {
     out: HashSet<Arc<str>>,
     /// What became of some of them could not be noted yet.
     unsettled: HashMap<Arc<str>, Progress>,
+    /// That has been noted since, but whoever has them does not know yet: not handed out.
+    noted: HashMap<Arc<str>, Progress>,
     /// There is something that was never taken.
     untaken: bool,
     /// How often something new was heard of.
@@ -110,13 +112,39 @@ impl Holding {
 
     /// It was not tried, or nobody knows whether it was taken: it is taken again.
     pub fn give_back(&mut self, id: Option<&Arc<str>>) {
-        id.map(|id| self.out.remove(id));
+        if let Some(id) = id {
+            self.out.remove(id);
+            self.noted.remove(id);
+        }
         self.again = Some(FIRST.to_owned());
     }
 
     /// What became of one is known in Redis.
     pub fn settled(&mut self, id: &Arc<str>, progress: &Progress) {
         self.out.remove(id);
+        self.is_settled(id, progress);
+    }
+
+    /// What was owed of one is known in Redis. Whoever has it may be about to say it again, and
+    /// must not bring back what another one has by then: it stays out until he has.
+    pub fn paid(&mut self, id: &Arc<str>, progress: &Progress) {
+        if self.out.contains(id) {
+            self.noted.insert(id.clone(), progress.clone());
+        }
+        self.is_settled(id, progress);
+    }
+
+    /// Whether this was noted while whoever says it did not know.
+    pub fn knows(&mut self, id: &Arc<str>, progress: &Progress) -> bool {
+        let known = self.noted.get(id) == Some(progress);
+        if known {
+            self.noted.remove(id);
+            self.out.remove(id);
+        }
+        known
+    }
+
+    fn is_settled(&mut self, id: &Arc<str>, progress: &Progress) {
         self.unsettled.remove(id);
         if progress.state == DeliveryState::Queued {
             self.due = Some(self.due.map_or(progress.due, |due| due.min(progress.due)));
@@ -181,6 +209,24 @@ mod tests {
         holding.give_back(None);
         holding.took(&next, String::new(), false, None);
         assert!(holding.untaken && holding.next().from == FIRST);
+    }
+
+    #[test]
+    fn what_was_owed_stays_out_until_whoever_has_it_hears_that_it_was_noted() {
+        let mut holding = held(Instant::now());
+        let id: Arc<str> = "d1".into();
+        let progress = Progress::fresh(UnixTime::from_secs(9));
+        holding.hand_out(&id);
+        holding.owe(&id, progress.clone());
+        holding.paid(&id, &progress);
+        assert!(holding.owed().is_empty() && !holding.hand_out(&id));
+        assert!(holding.knows(&id, &progress) && !holding.knows(&id, &progress));
+        assert!(holding.hand_out(&id));
+        // Whoever gave it back says nothing again.
+        holding.owe(&id, progress.clone());
+        holding.give_back(Some(&id));
+        holding.paid(&id, &progress);
+        assert!(!holding.knows(&id, &progress) && holding.hand_out(&id));
     }
 
     #[test]

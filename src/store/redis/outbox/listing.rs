@@ -83,13 +83,21 @@ pub async fn depth(connection: &mut MultiplexedConnection, hook: &str) -> RedisR
 #[derive(Deserialize)]
 struct About {
     visitor: String,
+    event: Happened,
 }
 
-/// The deliveries about a visitor that are not delivered yet, by subscription.
+/// When its event happened.
+#[derive(Deserialize)]
+struct Happened {
+    at: UnixTime,
+}
+
+/// The deliveries of events about a visitor until then that are not delivered yet, by subscription.
 pub async fn about(
     connection: &mut MultiplexedConnection,
     site: &str,
     visitor: &str,
+    at: UnixTime,
 ) -> RedisResult<BTreeMap<Arc<str>, Vec<String>>> {
     let mut list = redis::cmd("SMEMBERS");
     let hooks: Vec<String> = list.arg("countersign:outboxes").query_async(connection).await?;
@@ -104,7 +112,7 @@ pub async fn about(
                 page.query_async(connection).await?;
             for (id, payload) in members {
                 let about = serde_json::from_slice::<About>(&payload);
-                if about.is_ok_and(|about| about.visitor == visitor) {
+                if about.is_ok_and(|about| about.visitor == visitor && about.event.at <= at) {
                     found.entry(Arc::from(name)).or_insert_with(Vec::new).push(id);
                 }
             }

@@ -109,6 +109,7 @@ impl Deliveries {
     async fn settle_owed(&self, hook: &Hook) -> Result<(), Outage> {
         for (id, progress) in self.of(hook, |holding| holding.owed()) {
             self.note(hook, &id, &progress).await?;
+            self.of(hook, |holding| holding.paid(&id, &progress));
         }
         Ok(())
     }
@@ -116,10 +117,7 @@ impl Deliveries {
     async fn note(&self, hook: &Hook, id: &Arc<str>, progress: &Progress) -> Result<(), Outage> {
         let (site, webhook) = (hook.site.clone(), hook.name.clone());
         let (id, progress) = (id.clone(), progress.clone());
-        let change = Change::Progress { site, webhook, id: id.clone(), progress: progress.clone() };
-        self.make(&change).await?;
-        self.of(hook, |holding| holding.settled(&id, &progress));
-        Ok(())
+        self.make(&Change::Progress { site, webhook, id, progress }).await
     }
 
     /// Takes some; says whether there may be more to take at once.
@@ -205,10 +203,14 @@ impl Outbox for Deliveries {
     }
 
     async fn settle(&self, hook: &Hook, id: &Arc<str>, progress: Progress) -> Result<(), Outage> {
-        let noted = self.note(hook, id, &progress).await;
-        if noted.is_err() {
-            self.of(hook, |holding| holding.owe(id, progress));
+        if self.of(hook, |holding| holding.knows(id, &progress)) {
+            return Ok(());
         }
+        let noted = self.note(hook, id, &progress).await;
+        self.of(hook, |holding| match noted {
+            Ok(()) => holding.settled(id, &progress),
+            Err(_) => holding.owe(id, progress),
+        });
         noted
     }
 
@@ -250,9 +252,9 @@ impl Outbox for Deliveries {
         depth.map_err(|error| self.failed(error))
     }
 
-    async fn forget(&self, site: &Arc<str>, visitor: &str) -> Result<(), Outage> {
+    async fn forget(&self, site: &Arc<str>, visitor: &str, at: UnixTime) -> Result<(), Outage> {
         let mut link = self.link()?;
-        let about = listing::about(&mut link.connection, site, visitor).await;
+        let about = listing::about(&mut link.connection, site, visitor, at).await;
         for (name, ids) in about.map_err(|error| self.failed(error))? {
             let hook = Hook { site: site.clone(), name };
             for page in ids.chunks(listing::PAGE) {
