@@ -260,17 +260,11 @@ impl SiteMemory {
     }
 
     fn keep(&self, delivery: &Arc<Delivery>, progress: &Progress) {
-        if !self.leaves_deliveries && !self.queues.put(delivery, progress) {
+        let has_room = self.leaves_deliveries || self.queues.put(delivery, progress);
+        // Once a minute, with how many have been since.
+        if !has_room && let Some(dropped) = self.dropped.happened(Instant::now()) {
             let (webhook, id) = (&*delivery.webhook, &*delivery.id);
-            if let Some(dropped) = self.dropped.happened(Instant::now()) {
-                tracing::error!(
-                    webhook,
-                    id,
-                    dropped,
-                    "too many deliveries wait: this one is dropped (said once a minute, `dropped` \
-                     counts all since)"
-                );
-            }
+            tracing::error!(webhook, id, dropped, "too many deliveries wait: some are dropped");
         }
     }
 
