@@ -263,8 +263,8 @@ impl SiteMemory {
         let has_room = self.leaves_deliveries || self.queues.put(delivery, progress);
         // Once a minute, with how many have been since.
         if !has_room && let Some(dropped) = self.dropped.happened(Instant::now()) {
-            let (webhook, id) = (&*delivery.webhook, &*delivery.id);
-            tracing::error!(webhook, id, dropped, "too many deliveries wait: some are dropped");
+            let webhook = &*delivery.webhook;
+            tracing::error!(webhook, dropped, "too many deliveries wait: some are dropped");
         }
     }
 
@@ -285,10 +285,7 @@ impl SiteMemory {
             return Vec::new();
         }
         let until = at.after(hold);
-        let held = |credential: &Digest| {
-            let (site, credential) = (site.clone(), *credential);
-            Change::Hold { site, credential, until }
-        };
+        let held = |&credential| Change::Hold { site: site.clone(), credential, until };
         seen.iter().map(held).collect()
     }
 
