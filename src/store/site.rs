@@ -282,10 +282,7 @@ impl SiteMemory {
             return Vec::new();
         }
         let until = at.after(hold);
-        let held = |credential: &Digest| {
-            let (site, credential) = (site.clone(), *credential);
-            Change::Hold { site, credential, until }
-        };
+        let held = |&credential| Change::Hold { site: site.clone(), credential, until };
         seen.iter().map(held).collect()
     }
 
