@@ -59,7 +59,8 @@ fn bad_configurations_are_refused_in_these_words() {
 #[test]
 fn the_shipped_configurations_load_without_secrets() {
     let names = ["minimal.yaml", "countersign.yaml"].map(PathBuf::from).into_iter();
-    let sites = ["amazon-connect", "ringcentral-engage", "user-hash", "zendesk-chat"];
+    let sites =
+        ["amazon-connect", "livesupporti", "ringcentral-engage", "user-hash", "zendesk-chat"];
     let sites = sites.map(|dialect| Path::new("sites").join(format!("{dialect}.yaml")));
     for name in names.chain(sites) {
         let path = Path::new(ROOT).join("config").join(&name);
@@ -68,8 +69,16 @@ fn the_shipped_configurations_load_without_secrets() {
         assert!(plan.sites.iter().all(|site| site.keyring.keys().is_empty()));
         assert_eq!(plan.warnings, Vec::<String>::new(), "{}", name.display());
         if name.starts_with("sites") {
-            let dialect = name.file_stem().and_then(|stem| stem.to_str());
-            assert_eq!(Some(&*plan.sites[0].dialect.name), dialect);
+            let system = name.file_stem().and_then(|stem| stem.to_str());
+            let site = &plan.sites[0];
+            if system == Some("livesupporti") {
+                // No dialect, but a service beside one.
+                let website = &site.website;
+                assert_eq!(website.webhooks[0].format.name(), "livesupporti");
+                assert!(website.details.as_ref().is_some_and(|details| details.public));
+            } else {
+                assert_eq!(Some(&*site.dialect.name), system);
+            }
         }
     }
 }
@@ -119,9 +128,13 @@ fn gather(schema: &serde_json::Value, members: &mut Vec<String>) {
         serde_json::Value::Object(object) => {
             for (key, value) in object {
                 if key == "properties" {
-                    members.extend(value.as_object().unwrap().keys().cloned());
+                    // Their names are the author's: one of them is `properties` itself.
+                    let named = value.as_object().unwrap();
+                    members.extend(named.keys().cloned());
+                    named.values().for_each(|member| gather(member, members));
+                } else {
+                    gather(value, members);
                 }
-                gather(value, members);
             }
         }
         serde_json::Value::Array(entries) => {
@@ -404,6 +417,137 @@ fn what_a_site_remembers_is_what_it_says_and_else_the_defaults() {
     assert_eq!(plan.process.store, StoreSettings::Memory);
     assert!(plan.verbs);
     assert_eq!(plan.sites[0].remembers, Remembrance::default());
+}
+
+#[test]
+fn a_websites_server_is_in_the_loop_as_it_is_said_and_else_by_default() {
+    use countersign::plan::{Enrich, Format, Include, Reach, Starts, Website};
+    use std::time::Duration;
+    let path = Path::new(ROOT).join("tests/configs/good/website.yaml");
+    let plan = config::load(&path).unwrap();
+    let [every, least, nothing] = plan.sites.as_slice() else { panic!("three sites") };
+    let text = |file: &str| {
+        let path = Path::new(ROOT).join("tests/configs/keys").join(file);
+        fs::read_to_string(path).unwrap().trim_end().to_owned()
+    };
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+
+    let website = &every.website;
+    let Starts::Answer { method, path, statuses } = &website.starts else { panic!("an answer") };
+    assert_eq!((method, statuses.as_slice()), (&http::Method::PUT, &[101, 202][..]));
+    assert!(path.matches("/api/v1/chats") && !path.matches("/api/chats"));
+    assert_eq!((&*website.account_id, &*website.agent_id), ("acme", "150"));
+    assert!(website.private_targets);
+    let [crm, standard] = website.webhooks.as_slice() else { panic!("two webhooks") };
+    assert_eq!((&*crm.name, crm.format, crm.reach), ("crm", Format::Livesupporti, Reach::Anywhere));
+    assert_eq!(crm.secrets[0].expose(), text("good.secret").as_bytes());
+    assert_eq!(crm.include, Include { visitor: true, claimed: true });
+    assert_eq!(crm.headers[0].0, "authorization");
+    assert_eq!(crm.headers[0].1, "Basic hunter2");
+    assert_eq!(crm.headers[1].1, "");
+    assert_eq!(crm.properties, [("Tier".to_owned(), "gold".to_owned())]);
+    assert_eq!(crm.retry, [Duration::from_secs(1), hours(7 * 24)]);
+    assert_eq!(crm.url, "http://127.0.0.1:9000/hook?key=hunter2");
+    assert_eq!(standard.secrets[0].expose(), (100..132).collect::<Vec<u8>>());
+    assert_eq!(standard.secrets[1].expose(), (0..24).collect::<Vec<u8>>());
+    assert_eq!((standard.retry.len(), standard.include), (10, Include::default()));
+    assert_ne!(standard.print, crm.print);
+    let details = website.details.as_ref().unwrap();
+    assert_eq!(
+        (&*details.username, details.public, details.allow_cleartext),
+        ("acme", true, false)
+    );
+    assert_eq!(details.password.expose(), text("good.secret").as_bytes());
+    assert_eq!(website.ttl, hours(2));
+    let push = details.push.as_ref().unwrap();
+    assert_eq!(push.secret.as_ref().unwrap().expose().len(), 32);
+    let enrich = website.enrich.as_ref().unwrap();
+    assert_eq!((enrich.timeout, enrich.ttl), (Enrich::TIMEOUT, Enrich::TTL));
+    assert_eq!(enrich.secrets.len(), 1);
+    assert!(!format!("{plan:?}").contains("hunter2"), "nothing that prints a plan tells");
+
+    let website = &least.website;
+    let Starts::Answer { method, statuses, .. } = &website.starts else { panic!("an answer") };
+    assert_eq!((method, statuses.as_slice()), (&http::Method::POST, &[200, 201][..]));
+    assert_eq!((&*website.account_id, &*website.agent_id), ("least", ""));
+    assert_eq!((website.ttl, website.private_targets), (Website::TTL, false));
+    assert_eq!(website.webhooks[0].retry, [0, 60, 240].map(Duration::from_secs));
+    assert!(website.enrich.is_none() && website.details.as_ref().unwrap().push.is_none());
+
+    assert!(!nothing.website.heeds_chats());
+    assert_eq!(nothing.website.starts, Starts::WebSocket);
+    for file in ["good.secret", "hook.whsec"] {
+        let file = format!("../keys/{file}");
+        assert!(plan.watched.iter().any(|watched| watched.ends_with(&file)), "{file} is watched");
+    }
+}
+
+#[test]
+fn without_secrets_a_website_is_read_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.yaml");
+    fs::copy(Path::new(ROOT).join("tests/configs/good/website.yaml"), &path).unwrap();
+    assert!(config::load(&path).unwrap_err().to_string().contains("hook.whsec cannot be read"));
+    let plan = config::load_with(&path, &Options { secrets: false }).unwrap();
+    let website = &plan.sites[0].website;
+    assert_eq!(website.webhooks.len(), 2);
+    assert!(website.details.as_ref().is_some_and(|details| details.password.is_empty()));
+    assert!(website.enrich.as_ref().is_some_and(|enrich| enrich.secrets.is_empty()));
+}
+
+#[test]
+fn a_website_that_hears_nothing_or_is_overheard_is_a_warning() {
+    let kept = "store: { embedded: { path: kept } }";
+    let secret = "secret: { value: 0123456789abcdef0123456789abcdef }";
+    let hook = |url: &str| {
+        format!("webhooks: [ {{ name: crm, url: '{url}', format: livesupporti, {secret} }} ]")
+    };
+    let details = |more: &str| {
+        format!("details: {{ username: a, password: {{ value: 0123456789ab }}, {more} }}")
+    };
+    let chats = "chat_started: { path: /a }";
+    let open = "listeners: [ { address: 0.0.0.0:0 } ]";
+    let load = |top: &str, listeners: Option<&str>, settings: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("countersign.yaml");
+        let listeners = listeners.unwrap_or("listeners: [ { address: 127.0.0.1:0 } ]");
+        let text = format!(
+            "version: 1\n{listeners}\n{top}\nsites: {{ a: {{ upstream: 'http://b', dialect: jwt, mode: off, {settings} }} }}\n"
+        );
+        fs::write(&path, text).unwrap();
+        config::load(&path).unwrap_or_else(|problems| panic!("{problems}")).warnings
+    };
+    let https = hook("https://crm.acme.example/hook");
+    for (top, listeners, settings, warning) in [
+        ("", None, format!("{https}, {chats}"), "are in memory"),
+        ("", None, details("ttl: 1h") + ", " + chats, "are in memory"),
+        (kept, None, https.clone(), "no chat begins"),
+        (
+            kept,
+            None,
+            hook("http://crm.acme.example/hook?key=hunter2") + ", " + chats,
+            "without TLS",
+        ),
+        (kept, None, details("push: { url: 'http://10.0.0.1/' }") + ", " + chats, "without TLS"),
+        (kept, None, details("allow_cleartext: true") + ", " + chats, "has no effect"),
+        (kept, None, details("public: true, allow_cleartext: true") + ", " + chats, "reads both"),
+        (kept, Some(open), details("public: true") + ", " + chats, "no listener has TLS"),
+    ] {
+        let warnings = load(top, listeners, &settings);
+        assert!(warnings.len() == 1 && warnings[0].contains(warning), "{warning}: {warnings:?}");
+        assert!(!warnings[0].contains("hunter2"), "{warnings:?}");
+    }
+    let trusted = format!("{kept}\ntrusted_proxies: [private]");
+    for (top, listeners, settings) in [
+        (kept, None, format!("{https}, {chats}")),
+        (kept, None, hook("http://[::1]:9/") + ", " + chats),
+        (kept, None, details("public: true") + ", " + chats),
+        (trusted.as_str(), Some(open), details("public: true") + ", " + chats),
+        ("", None, chats.to_owned()),
+        ("", None, "webhook_private_targets: true".to_owned()),
+    ] {
+        assert_eq!(load(top, listeners, &settings), Vec::<String>::new(), "{settings}");
+    }
 }
 
 #[test]

@@ -464,13 +464,18 @@ fn sources() -> Vec<Source> {
         }
         let module = inside.trim_end_matches(".rs").trim_end_matches("/mod");
         let (code, tests) = without_tests(&read(&path));
-        only_tests.extend(tests.iter().map(|name| format!("src/{module}/{name}.rs")));
+        only_tests.extend(tests.iter().map(|name| format!("src/{module}/{name}")));
         let mut segments = module.split('/');
         let depth = segments.clone().count();
         let module = segments.next().unwrap().to_owned();
         sources.push(Source { path, module, depth, code });
     }
-    sources.retain(|source| !only_tests.contains(&source.path));
+    // A file of that name, or all of a folder.
+    let is_tests = |path: &str| {
+        let tests = |name: &String| path.strip_prefix(name.as_str());
+        only_tests.iter().filter_map(tests).any(|rest| rest == ".rs" || rest.starts_with('/'))
+    };
+    sources.retain(|source| !is_tests(&source.path));
     assert!(sources.len() > 50);
     sources
 }

@@ -5,6 +5,8 @@
 //! by whom must be answerable later, and whoever may read them may ask this listener as well.
 //! They never hold a token; nothing that is kept of a credential is one.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
 use super::answer::Asked;
@@ -13,7 +15,8 @@ use crate::clock::UnixTime;
 use crate::live::Registry;
 use crate::plan::Site;
 use crate::refusal::Reply;
-use crate::store::{Change, SiteMemory, Store};
+use crate::store::{Change, Outage, SiteMemory, Store};
+use crate::webhook::Webhooks;
 
 /// Bytes of an identity.
 const MAX_ID: usize = 256;
@@ -22,9 +25,24 @@ const MAX_ID: usize = 256;
 pub(super) struct Act<'a> {
     pub(super) store: &'a Store,
     pub(super) live: &'a Registry,
+    pub(super) webhooks: &'a Arc<Webhooks>,
     pub(super) site: &'a Site,
     pub(super) asked: &'a Asked<'a>,
     pub(super) now: UnixTime,
+}
+
+/// What the audit line says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told<'a> {
+    pub(super) action: &'static str,
+    pub(super) identity: Option<&'a str>,
+    pub(super) connection: Option<u64>,
+    /// A subscription's name.
+    pub(super) webhook: Option<&'a str>,
+    /// A reason, or what of the subscription it is about.
+    pub(super) why: Option<&'a str>,
+    /// Why nothing has changed.
+    pub(super) problem: Option<&'a str>,
 }
 
 /// What an act comes to: the answer, or the refusal of it.
@@ -32,7 +50,7 @@ pub(super) type Done = Result<Reply, Reply>;
 
 impl Act<'_> {
     /// What is remembered of the site's visitors, if anything was ever.
-    pub(super) fn known(&self) -> Option<std::sync::Arc<SiteMemory>> {
+    pub(super) fn known(&self) -> Option<Arc<SiteMemory>> {
         self.store.memory().site(&self.site.name)
     }
 
@@ -56,33 +74,25 @@ impl Act<'_> {
     ) -> Result<(), Reply> {
         let written = self.store.write(change).await;
         let failure = written.as_ref().err().map(ToString::to_string);
-        self.tell(action, Some(id), None, why, failure.as_deref());
-        written.map_err(|outage| {
-            let detail = format!("{outage}; nothing has changed");
-            problem(503, "store_unavailable", "Store unavailable", &detail)
-        })
+        let told = Told { action, identity: Some(id), why, ..Told::default() };
+        self.tell(&Told { problem: failure.as_deref(), ..told });
+        written.map_err(|outage| away(&outage))
     }
 
     /// The audit line. The one who holds the admin token is nobody in particular: the address
     /// says a little more.
-    pub(super) fn tell(
-        &self,
-        action: &'static str,
-        identity: Option<&str>,
-        connection: Option<u64>,
-        why: Option<&str>,
-        problem: Option<&str>,
-    ) {
+    pub(super) fn tell(&self, told: &Told<'_>) {
+        let Told { action, identity, connection, webhook, why, problem } = *told;
         let by = "admin";
         let peer = self.asked.peer.as_deref().unwrap_or("unix");
         let site = &*self.site.name;
         match problem {
             None => tracing::info!(
-                target: "audit", by, peer, action, site, identity, connection, why, "changed"
+                target: "audit", by, peer, action, site, identity, connection, webhook, why, "changed"
             ),
             Some(problem) => tracing::error!(
-                target: "audit", by, peer, action, site, identity, connection, why, problem,
-                "not changed"
+                target: "audit", by, peer, action, site, identity, connection, webhook, why,
+                problem, "not changed"
             ),
         }
     }
@@ -109,6 +119,12 @@ pub(super) fn checked_id(id: &str) -> Result<(), Reply> {
 /// A request that makes no sense; nothing has changed.
 pub(super) fn bad(detail: &str) -> Reply {
     problem(400, "bad_request", "Bad request", detail)
+}
+
+/// The store cannot be reached, or cannot be written.
+pub(super) fn away(outage: &Outage) -> Reply {
+    let detail = format!("{outage}; nothing has changed");
+    problem(503, "store_unavailable", "Store unavailable", &detail)
 }
 
 /// Printable ASCII whose `%` each begin two hexadecimal digits.

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Version};
 use pingora::http::RequestHeader;
 
 use super::access::{Access, access, names_us};
 use super::act::Act;
 use super::ready::{Report, Status};
-use super::reply::{json, not_allowed, not_found, problem, reply};
-use super::{AdminState, bans, connections, logouts, sites, visitors};
+use super::reply::{json, not_allowed, not_found, problem, reply, too_large};
+use super::{
+    AdminState, MAX_BODY, bans, connections, deliveries, details, logouts, sites, visitors,
+    webhooks,
+};
 use crate::clock::UnixTime;
 use crate::plan::Admin;
 use crate::refusal::Reply;
@@ -23,30 +26,38 @@ const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
     pub(super) method: &'a Method,
-    path: &'a str,
-    query: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
     host: Option<&'a [u8]>,
     /// HTTP/1.0 has no `Host`.
     host_needed: bool,
-    authorization: Vec<&'a [u8]>,
-    /// Of no meaning but under `/v1`.
+    pub(super) headers: &'a HeaderMap,
+    /// Of no meaning but under `/v1` and for details of visitors.
     pub(super) body: &'a [u8],
+    /// There is more of it than anybody reads.
+    pub(super) too_large: bool,
     /// Who asks: an address, or none on a Unix socket.
     pub(super) peer: Option<String>,
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn of(head: &'a RequestHeader, body: &'a [u8], peer: Option<String>) -> Self {
+    /// Without a `body` it is too large.
+    pub(super) fn of(
+        head: &'a RequestHeader,
+        body: Option<&'a [u8]>,
+        peer: Option<String>,
+    ) -> Self {
         let named = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-        let fields = |name| head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let host = || Some(head.headers.get(header::HOST)?.as_bytes());
         Self {
             method: &head.method,
             path: head.uri.path(),
             query: head.uri.query().unwrap_or_default(),
-            host: named.or_else(|| fields(header::HOST).next()),
+            host: named.or_else(host),
             host_needed: head.version >= Version::HTTP_11,
-            authorization: fields(header::AUTHORIZATION).collect(),
-            body,
+            headers: &head.headers,
+            body: body.unwrap_or_default(),
+            too_large: body.is_none(),
             peer,
         }
     }
@@ -69,12 +80,21 @@ pub(super) async fn answer(state: &Arc<AdminState>, full: bool, asked: Asked<'_>
     {
         return reply;
     }
+    if admin.is_some()
+        && let Some(reply) = details::answer(state, &asked).await
+    {
+        return reply;
+    }
+    if asked.too_large {
+        return too_large(MAX_BODY);
+    }
     match (asked.path, &admin) {
         ("/livez", _) => asked.get(|| json(200, &serde_json::json!({"status": "alive"}))),
         ("/readyz", _) => asked.get(|| ready(state, asked.query)),
         ("/metrics", _) => asked.get(|| metrics(state)),
         (path, Some(admin)) if path == "/v1" || path.starts_with("/v1/") => {
-            match access(admin, &asked.authorization) {
+            let fields = asked.headers.get_all(header::AUTHORIZATION).iter();
+            match access(admin, &fields.map(HeaderValue::as_bytes).collect::<Vec<_>>()) {
                 Access::Granted => v1(state, &asked).await,
                 Access::Denied => denied(),
                 Access::Disabled => problem(
@@ -111,7 +131,8 @@ async fn of_site(state: &AdminState, asked: &Asked<'_>, site: &str, rest: &[&str
     if rest == ["keys"] {
         return asked.get(|| json(200, &sites::keys(&generation, site, now)));
     }
-    let act = Act { store: &state.store, live: &state.live, site, asked, now };
+    let AdminState { store, live, webhooks, .. } = state;
+    let act = Act { store, live, webhooks, site, asked, now };
     let done = match rest {
         ["bans"] => return asked.get(|| bans::list(&act)),
         ["bans", id] => bans::one(&act, id).await,
@@ -119,6 +140,11 @@ async fn of_site(state: &AdminState, asked: &Asked<'_>, site: &str, rest: &[&str
         ["visitors", id] => visitors::one(&act, id).await,
         ["connections"] => connections::all(&act),
         ["connections", number] => connections::one(&act, number),
+        ["webhooks"] => webhooks::all(&act).await,
+        ["webhooks", name] => webhooks::one(&act, name).await,
+        ["webhooks", name, "test"] => webhooks::test(&act, name).await,
+        ["webhooks", name, "deliveries"] => deliveries::list(&act, name).await,
+        ["webhooks", name, "deliveries", id, "replay"] => deliveries::replay(&act, name, id).await,
         _ => return not_found(),
     };
     done.unwrap_or_else(|refusal| refusal)
@@ -203,11 +229,12 @@ pub(crate) mod tests {
     use super::*;
     use crate::admin::Readiness;
     use crate::gate::Mode;
-    use crate::plan::{Address, Plan};
+    use crate::plan::{Address, Plan, Site};
     use crate::reload::Current;
     use crate::store::{Change, DigestKey, Keeper, Memory, Outage, State, Store};
     use crate::telemetry::fixture::{plan, route, site, user_hash};
     use crate::telemetry::{Decided, Decision, Metrics, Occurrence};
+    use crate::webhook::Webhooks;
 
     fn example() -> Plan {
         let mut uchat = site(1, "uchat", Mode::Accept);
@@ -228,16 +255,32 @@ pub(crate) mod tests {
         readiness.set_bound(true);
         let current = Current::new(Box::new(loader), plan, metrics.clone());
         let store = Arc::new(crate::store::volatile::open().unwrap());
-        Arc::new(AdminState::new(current, metrics, readiness, store, crate::live::Registry::new()))
+        let live = crate::live::Registry::new();
+        let webhooks = Webhooks::new(store.clone(), &current.load().plan);
+        Arc::new(AdminState::new(current, metrics, readiness, store, live, webhooks))
     }
 
     /// The same with that store.
     pub(crate) fn state_with(store: Store) -> Arc<AdminState> {
-        let state = state();
+        with_store(&state(), store)
+    }
+
+    /// A ready instance with these sites.
+    pub(crate) fn state_of_sites(sites: fn() -> Vec<Site>) -> Arc<AdminState> {
+        state_of(plan(sites()), Err("it is not reloaded"))
+    }
+
+    /// The same with that store.
+    pub(crate) fn state_with_sites(sites: fn() -> Vec<Site>, store: Store) -> Arc<AdminState> {
+        with_store(&state_of_sites(sites), store)
+    }
+
+    fn with_store(state: &AdminState, store: Store) -> Arc<AdminState> {
         let (current, metrics) = (state.current.clone(), state.metrics.clone());
         let readiness = state.readiness.clone();
-        let live = crate::live::Registry::new();
-        Arc::new(AdminState::new(current, metrics, readiness, Arc::new(store), live))
+        let (store, live) = (Arc::new(store), crate::live::Registry::new());
+        let webhooks = Webhooks::new(store.clone(), &current.load().plan);
+        Arc::new(AdminState::new(current, metrics, readiness, store, live, webhooks))
     }
 
     /// A keeper that keeps nothing.
@@ -284,13 +327,13 @@ pub(crate) mod tests {
 
     const TOKEN: &str = "Bearer letmein-letmein-letmein";
 
-    struct Ask<'a> {
-        full: bool,
-        method: &'a str,
-        target: &'a str,
-        host: &'a str,
-        token: Option<&'a str>,
-        body: &'a str,
+    pub(crate) struct Ask<'a> {
+        pub(crate) full: bool,
+        pub(crate) method: &'a str,
+        pub(crate) target: &'a str,
+        pub(crate) host: &'a str,
+        pub(crate) token: Option<&'a str>,
+        pub(crate) body: &'a str,
     }
 
     impl Default for Ask<'_> {
@@ -301,14 +344,15 @@ pub(crate) mod tests {
     }
 
     impl Ask<'_> {
-        async fn of(self, state: &Arc<AdminState>) -> Reply {
+        pub(crate) async fn of(self, state: &Arc<AdminState>) -> Reply {
             let target = self.target.as_bytes();
             let mut head = RequestHeader::build(self.method, target, None).unwrap();
             head.insert_header(header::HOST, self.host).unwrap();
+            head.insert_header(header::CONTENT_TYPE, "application/json").unwrap();
             if let Some(token) = self.token {
                 head.insert_header(header::AUTHORIZATION, token).unwrap();
             }
-            answer(state, self.full, Asked::of(&head, self.body.as_bytes(), None)).await
+            answer(state, self.full, Asked::of(&head, Some(self.body.as_bytes()), None)).await
         }
     }
 

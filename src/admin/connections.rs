@@ -3,7 +3,7 @@
 use http::Method;
 use serde::Serialize;
 
-use super::act::{Act, Done};
+use super::act::{Act, Done, Told};
 use super::reply::{empty, json, not_allowed, problem};
 use crate::clock::UnixTime;
 use crate::live::{End, Listed, Selector};
@@ -103,7 +103,8 @@ fn close(act: &Act<'_>, connection: &Listed) {
     // It may have ended by itself since it was listed.
     if act.live.end(&act.site.name, Selector::Number(number), End::BY_OPERATOR) > 0 {
         let id = connection.entry.facts.identity().map(|id| &**id);
-        act.tell("close", id, Some(number), None, None);
+        let connection = Some(number);
+        act.tell(&Told { action: "close", identity: id, connection, ..Told::default() });
     }
 }
 

@@ -1,5 +1,6 @@
 //! The admin and health listeners: probes and metrics for everybody, and on the admin
-//! listener, with its token, the interface of `/v1`.
+//! listener, with its token, the interface of `/v1`, and with a site's credentials what its
+//! server says of visitors.
 //!
 //! Both are the same [`service`]; the health listener's has no `/v1` and does not look at
 //! `Host`, because kubelet and Prometheus call it by the pod's address. Only HTTP/1 is
@@ -10,12 +11,17 @@ mod act;
 mod answer;
 mod bans;
 mod connections;
+mod deliveries;
+mod details;
 mod logouts;
 mod ready;
 mod reply;
 mod sites;
 mod times;
 mod visitors;
+mod webhooks;
+#[cfg(test)]
+mod website_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +34,13 @@ use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
 use self::answer::Asked;
+use crate::details::{Details, MOST_BYTES};
 use crate::live::Registry;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::webhook::Webhooks;
 
 pub use ready::Readiness;
 
@@ -41,7 +49,10 @@ const HEAD: Duration = Duration::from_secs(30);
 /// Time for a whole body, and between two reads or writes.
 const BODY: Duration = Duration::from_secs(10);
 /// Bytes of a request body.
-const MAX_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = MOST_BYTES;
+/// Bytes of a larger one that are read and dropped once it has been answered, and how long
+/// that may take: closing with unread bytes would reset the connection, and the answer with it.
+const LINGER: (usize, Duration) = (8 * 1024 * 1024, Duration::from_secs(2));
 
 /// What the listeners tell of.
 pub struct AdminState {
@@ -50,19 +61,23 @@ pub struct AdminState {
     readiness: Arc<Readiness>,
     store: Arc<Store>,
     live: Arc<Registry>,
+    webhooks: Arc<Webhooks>,
+    details: Details,
 }
 
 impl AdminState {
     /// The plan in force, what `/metrics` shows, what `/readyz` depends on, what is
-    /// remembered, and who is connected.
+    /// remembered, who is connected, and who hears of chats.
     pub fn new(
         current: Arc<Current>,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
         store: Arc<Store>,
         live: Arc<Registry>,
+        webhooks: Arc<Webhooks>,
     ) -> Self {
-        Self { current, metrics, readiness, store, live }
+        let details = Details::new(store.clone(), webhooks.clone());
+        Self { current, metrics, readiness, store, live, webhooks, details }
     }
 
     /// What is remembered.
@@ -103,20 +118,22 @@ impl HttpServerApp for Service {
         let reusable = session.req_header().version >= http::Version::HTTP_11;
         let keep = reusable && !*shutdown.borrow();
         session.set_keepalive(keep.then_some(HEAD.as_secs()));
-        let reply = match read_body(&mut session).await {
-            Body::Read(body) => {
-                let peer = session.client_addr().map(ToString::to_string);
-                let asked = Asked::of(session.req_header(), &body, peer);
-                answer::answer(&self.state, self.full, asked).await
-            }
-            Body::TooLarge => {
-                // What is left of it must not be read as the next request.
-                session.set_keepalive(None);
-                reply::too_large(MAX_BODY)
-            }
+        let body = match read_body(&mut session).await {
+            Body::Read(body) => Some(body),
+            Body::TooLarge => None,
             Body::Gone => return None,
         };
+        if body.is_none() {
+            // What is left of it must not be read as the next request.
+            session.set_keepalive(None);
+        }
+        let peer = session.client_addr().map(ToString::to_string);
+        let asked = Asked::of(session.req_header(), body.as_deref(), peer);
+        let reply = answer::answer(&self.state, self.full, asked).await;
         send(&mut session, reply).await?;
+        if body.is_none() {
+            drop_rest(&mut session).await;
+        }
         let settings = HttpPersistentSettings::for_session(&session);
         let stream = session.finish().await.ok()??;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
@@ -150,6 +167,20 @@ async fn read_body(session: &mut ServerSession) -> Body {
         Some(Body::Read(body))
     };
     timeout(BODY, all).await.ok().flatten().unwrap_or(Body::Gone)
+}
+
+/// Reads on for a while, so that the client reads its answer.
+async fn drop_rest(session: &mut ServerSession) {
+    let rest = async {
+        let mut dropped = 0;
+        while let Ok(Some(bytes)) = session.read_request_body().await {
+            dropped += bytes.len();
+            if dropped > LINGER.0 {
+                return;
+            }
+        }
+    };
+    let _ = timeout(LINGER.1, rest).await;
 }
 
 async fn send(session: &mut ServerSession, reply: Reply) -> Option<()> {
@@ -246,6 +277,21 @@ mod tests {
         let got = talk(&chunked).await;
         assert!(got.starts_with("HTTP/1.1 413 "), "{got}");
         assert!(got.contains("\"code\":\"body_too_large\""), "{got}");
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_far_too_much_still_reads_the_answer() {
+        let mut request =
+            b"POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
+                .to_vec();
+        request.resize(request.len() + 1024 * 1024, b'x');
+        let (listener_end, mut client) = pair().await;
+        let served = tokio::spawn(serve(listener_end));
+        client.write_all(&request).await.unwrap();
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        assert!(got.starts_with(b"HTTP/1.1 413 "));
+        served.await.unwrap();
     }
 
     #[tokio::test]

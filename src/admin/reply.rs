@@ -44,7 +44,7 @@ pub(super) fn reply(status: u16, content_type: HeaderValue, body: Vec<u8>) -> Re
     Reply { status, headers, body: Bytes::from(body) }
 }
 
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 

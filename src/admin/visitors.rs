@@ -2,11 +2,12 @@
 
 use http::Method;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::act::{Act, Done, id_in_path};
 use super::bans::BanView;
 use super::connections::{ConnectionView, of_identity};
-use super::reply::{empty, json, not_allowed};
+use super::reply::{empty, json, not_allowed, problem};
 use crate::clock::UnixTime;
 use crate::store::{Binding, Change, Mark};
 
@@ -20,6 +21,13 @@ struct Visitor {
     logged_out: Option<u64>,
     sessions: Vec<SessionView>,
     connections: Vec<ConnectionView>,
+    /// What the website's server said of him.
+    details: Box<RawValue>,
+    /// Whom the last event named. `null` where no chat has begun lately, as the next two.
+    account_id: Option<String>,
+    agent_id: Option<String>,
+    /// When his last chat began.
+    chat_started: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,6 +61,12 @@ pub(super) async fn one(act: &Act<'_>, id: &str) -> Done {
             let change =
                 Change::Forget { site: act.site.name.clone(), id: id.as_str().into(), at: act.now };
             act.make("forget", &id, None, change).await?;
+            // Payloads that a shared store keeps elsewhere.
+            let queued = act.store.outbox().forget(&act.site.name, &id).await;
+            queued.map_err(|outage| {
+                let detail = format!("{outage}; events about this visitor may still be queued");
+                problem(503, "store_unavailable", "Store unavailable", &detail)
+            })?;
             Ok(empty(204))
         }
         _ => Err(not_allowed("GET, HEAD, DELETE")),
@@ -63,14 +77,25 @@ fn visitor(act: &Act<'_>, id: String) -> Visitor {
     let known = act.known();
     let mark = known.as_ref().map(|known| known.mark(&id, act.now)).unwrap_or_default();
     let ban = known.as_ref().and_then(|known| known.ban(&id, act.now));
+    let visit = known.as_ref().and_then(|known| known.visits().visit(&id, act.now));
+    let details = known.as_ref().and_then(|known| known.visits().details(&id, act.now));
     let sessions = known.map(|known| known.sessions_of(&id)).unwrap_or_default();
     Visitor {
         ban: ban.map(|ban| BanView::of(&id, &ban)),
         logged_out: mark.logout.map(UnixTime::as_secs),
         sessions: sessions.iter().map(|(_, binding)| SessionView::of(binding, mark)).collect(),
         connections: of_identity(act, &id),
+        details: object(details.as_deref().unwrap_or("{}")),
+        account_id: visit.as_ref().map(|visit| visit.account_id.to_string()),
+        agent_id: visit.as_ref().map(|visit| visit.agent_id.to_string()),
+        chat_started: visit.as_ref().map(|visit| visit.at.as_secs()),
         id,
     }
+}
+
+/// JSON as it is remembered, in its order.
+fn object(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -90,7 +115,8 @@ mod tests {
         let state = state();
         let target = "/v1/sites/acme/visitors/ada";
         let nobody = json!({"id": "ada", "ban": null, "logged_out": null, "sessions": [],
-                            "connections": []});
+                            "connections": [], "details": {}, "account_id": null,
+                            "agent_id": null, "chat_started": null});
         assert_eq!(body(&admin(&state, "GET", target).await), nobody);
         let identity = Identity::attest(Proven { id: Some("ada".into()), ..Proven::default() });
         let at = UnixTime::from_secs;

@@ -10,7 +10,7 @@ use crate::clock::UnixTime;
 use crate::config::{self, Options};
 use crate::dialect::Key;
 use crate::gate::route::PathPattern;
-use crate::plan::{Plan, Session, Site, StoreSettings};
+use crate::plan::{DetailsApi, Plan, Session, Site, StoreSettings};
 
 /// Arguments of `countersign check`.
 #[derive(Debug, clap::Args)]
@@ -103,6 +103,16 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
     if let Some(session) = &site.remembers.session {
         line(out, "session", &session_line(session));
     }
+    for webhook in &site.website.webhooks {
+        let (name, format) = (&webhook.name, webhook.format.name());
+        line(out, "webhook", &format!("{name} {format} {}", webhook.shown()));
+    }
+    if let Some(details) = &site.website.details {
+        line(out, "details", &details_line(details));
+    }
+    if let Some(enrich) = &site.website.enrich {
+        line(out, "enrich", &enrich.shown());
+    }
     if !options.secrets {
         line(out, "keys", "not read");
     }
@@ -112,6 +122,15 @@ fn describe(out: &mut String, plan: &Plan, site: &Site, options: &Options, now: 
     for set in site.key_sets() {
         line(out, "keys from", &set.source.shown());
     }
+}
+
+fn details_line(details: &DetailsApi) -> String {
+    let at = match details.public {
+        true => "at every listener",
+        false => "at the admin listener",
+    };
+    let push = details.push.as_ref().map(|push| format!(", passed on to {}", push.shown()));
+    format!("from {} {at}{}", details.username, push.unwrap_or_default())
 }
 
 fn session_line(session: &Session) -> String {

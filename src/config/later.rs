@@ -17,12 +17,7 @@ const LATER: &[(&str, &str)] = &[
     ("decision", "the decision listener for other gateways"),
     ("assertion", "the signed assertion"),
     ("sites.*.headers", "other header names and presets"),
-    ("sites.*.chat_started", "webhooks"),
-    ("sites.*.webhooks", "webhooks"),
-    ("sites.*.webhook_private_targets", "webhooks"),
-    ("sites.*.details", "visitor details"),
     ("sites.*.translate", "translation into the backend's own proof"),
-    ("sites.*.enrich", "enrichment"),
     ("headers", "header budgets"),
 ];
 

@@ -56,11 +56,48 @@ impl Place {
         self.0.starts_with(&other.0)
     }
 
+    /// As a JSON pointer (RFC 6901): `/headers/X-Key`. It ends where a member of a secret
+    /// would stand that no secret has: somebody's secret may have been written there.
+    pub fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        let mut in_secret = false;
+        for step in &self.0 {
+            match step {
+                Step::Key(name) => {
+                    let known = ["value", "file", "env", "encoding"].contains(&name.as_str());
+                    if in_secret && !known {
+                        break;
+                    }
+                    in_secret |= matches!(name.as_str(), "secret" | "secrets");
+                    let name = name.replace('~', "~0").replace('/', "~1");
+                    pointer.extend(["/", &name]);
+                }
+                Step::Index(index) => pointer.push_str(&format!("/{index}")),
+            }
+        }
+        pointer
+    }
+
     /// The name of the last member on the way, for messages.
     pub fn last_key(&self) -> Option<&str> {
         self.0.iter().rev().find_map(|step| match step {
             Step::Key(name) => Some(name.as_str()),
             Step::Index(_) => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_escapes_what_a_pointer_is_made_of_and_ends_before_a_secret() {
+        let root = Place::root();
+        assert_eq!(root.pointer(), "");
+        assert_eq!(root.key("headers").key("A/b~c").pointer(), "/headers/A~1b~0c");
+        let secret = root.key("secrets").index(1);
+        assert_eq!(secret.key("file").pointer(), "/secrets/1/file");
+        assert_eq!(secret.key("hunter2").pointer(), "/secrets/1");
     }
 }

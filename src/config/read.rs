@@ -131,9 +131,11 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
         problem.expected(known.join(", "));
         problem.hint = hint;
     } else if is_secret(place) {
-        report
-            .value(place, "this is not how a secret is given")
-            .expected("{ file: PATH }, { env: NAME } or { value: TEXT }");
+        let expected = match report.has_no_lines() {
+            true => "{ \"value\": TEXT }, or the text alone",
+            false => "{ file: PATH }, { env: NAME } or { value: TEXT }",
+        };
+        report.value(place, "this is not how a secret is given").expected(expected);
     } else if is_store(place) {
         // The address, and the password in it, where its form should be.
         report
@@ -154,8 +156,11 @@ fn tell(report: &mut Report<'_>, place: &Place, message: &str) {
                     && ["integer", "floating", "boolean"]
                         .iter()
                         .any(|kind| found.starts_with(kind));
-                let problem =
-                    report.value(place, format!("{} does not belong here", found_plainly(found)));
+                let found_plainly = match may_hold_a_password(place, report) {
+                    true => "this".to_owned(),
+                    false => found_plainly(found),
+                };
+                let problem = report.value(place, format!("{found_plainly} does not belong here"));
                 let lonely = expected.starts_with("a list") && found.starts_with("string ");
                 problem.expected(expected);
                 if lonely {
@@ -211,13 +216,23 @@ fn is_secret(place: &Place) -> bool {
         [Step::Key(store), Step::Key(redis), Step::Key(url), ..]
             if store == "store" && redis == "redis" && url == "url"
     );
-    of_redis
-        || place.0.iter().any(|step| match step {
-            Step::Key(name) => {
-                matches!(name.as_str(), "secret" | "token" | "password" | "public_key")
-            }
-            Step::Index(_) => false,
-        })
+    let is = |step: &Step, names: &[&str]| match step {
+        Step::Key(name) => names.contains(&name.as_str()),
+        Step::Index(_) => false,
+    };
+    // Those beneath have names of the author's own.
+    let mut ours = place.0.iter().take_while(|step| !is(step, &["headers", "properties"]));
+    of_redis || ours.any(|step| is(step, &["secret", "secrets", "token", "password", "public_key"]))
+}
+
+/// What a website is told and asked with: passwords stand in its URLs and headers, too.
+fn may_hold_a_password(place: &Place, report: &Report<'_>) -> bool {
+    let of_website = matches!(
+        place.0.as_slice(),
+        [Step::Key(sites), Step::Key(_), Step::Key(member), ..]
+            if sites == "sites" && matches!(member.as_str(), "webhooks" | "details" | "enrich")
+    );
+    of_website || report.has_no_lines()
 }
 
 /// `store`, or its kind of memory.

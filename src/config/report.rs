@@ -9,7 +9,8 @@ use super::problem::{MAX_PROBLEMS, Problem};
 /// Gathers problems with their positions.
 #[derive(Debug)]
 pub struct Report<'a> {
-    marks: &'a Marks,
+    /// None: what is read is no file, and places are named instead.
+    marks: Option<&'a Marks>,
     list: Vec<Problem>,
     /// Sentences for `check` and the start-up log.
     pub warnings: Vec<String>,
@@ -21,19 +22,42 @@ pub struct Report<'a> {
 impl<'a> Report<'a> {
     /// Nothing yet, apart from what the parse for positions found.
     pub fn new(marks: &'a Marks, list: Vec<Problem>) -> Self {
-        Self { marks, list, warnings: Vec::new(), removed: HashSet::new() }
+        Self { marks: Some(marks), list, warnings: Vec::new(), removed: HashSet::new() }
+    }
+
+    /// Of what has no lines: a problem names its place by a JSON pointer (RFC 6901).
+    pub fn without_lines() -> Self {
+        Self { marks: None, list: Vec::new(), warnings: Vec::new(), removed: HashSet::new() }
+    }
+
+    /// Whether what is read is no file.
+    pub fn has_no_lines(&self) -> bool {
+        self.marks.is_none()
     }
 
     /// The value at this place is wrong.
     pub fn value(&mut self, place: &Place, what: impl Into<String>) -> &mut Problem {
-        let at = self.marks.value(place);
-        self.push(Problem::new(what).at(at))
+        match self.marks {
+            Some(marks) => self.push(Problem::new(what).at(marks.value(place))),
+            None => self.named(place, &what.into()),
+        }
     }
 
     /// The key itself is wrong, or something is missing beneath it.
     pub fn key(&mut self, place: &Place, what: impl Into<String>) -> &mut Problem {
-        let at = self.marks.key(place);
-        self.push(Problem::new(what).at(at))
+        match self.marks {
+            Some(marks) => self.push(Problem::new(what).at(marks.key(place))),
+            None => self.named(place, &what.into()),
+        }
+    }
+
+    fn named(&mut self, place: &Place, what: &str) -> &mut Problem {
+        let pointer = place.pointer();
+        let problem = match pointer.is_empty() {
+            true => Problem::new(what),
+            false => Problem::new(format!("{pointer}: {what}")),
+        };
+        self.list.push_mut(problem)
     }
 
     fn push(&mut self, problem: Problem) -> &mut Problem {
@@ -59,7 +83,7 @@ impl<'a> Report<'a> {
 
     /// Whether the file has something at this place, even if nothing stands behind it.
     pub fn has_key(&self, place: &Place) -> bool {
-        self.marks.has(place)
+        self.marks.is_some_and(|marks| marks.has(place))
     }
 
     /// How many problems there are so far.

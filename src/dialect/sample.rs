@@ -1,7 +1,7 @@
 //! Secrets that everybody knows, because a tutorial shows them.
 
 /// What samples and tutorials put where the secret should be, in lower case.
-pub const SECRETS: [&str; 25] = [
+pub const SECRETS: [&str; 26] = [
     "a-string-secret-at-least-256-bits-long",
     "change-me",
     "change_me",
@@ -19,6 +19,7 @@ pub const SECRETS: [&str; 25] = [
     "shared-secret",
     "shared_secret",
     "todo",
+    "whsec_mfkq9r8gkyqrtwjupd8ilpzio2lalasw",
     "your-256-bit-secret",
     "your-384-bit-secret",
     "your-512-bit-secret",

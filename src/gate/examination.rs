@@ -13,7 +13,7 @@ use super::host::Host;
 use super::inbound::Inbound;
 use super::policy::{Decision, Finding, Mode, decide};
 use super::presented::Presented;
-use super::prover::{Asked, Prover};
+use super::prover::{Asked, Prover, Recalled};
 use super::session::{self, SessionToken};
 use super::source::Found;
 use super::values::Values;
@@ -135,14 +135,18 @@ fn outcome<'p>(
         return Ok(Outcome::Preflight { allowed });
     }
     let (kind, content) = content(place, plan, request)?;
-    let (decision, presented) = if unasked || place.settings.mode == Mode::Off {
-        (decide(Mode::Off, Finding::Absent { unsigned: false }), Presented::nothing(place))
+    let (decision, presented, details) = if unasked || place.settings.mode == Mode::Off {
+        (decide(Mode::Off, Finding::Absent { unsigned: false }), Presented::nothing(place), None)
     } else {
         let mut presented = Presented::find(place, request, &content, &has_shape);
         presented.sessions = sessions(place, request, &content)?;
-        let finding = finding(place, plan, request, &content, &mut presented, now, prover);
+        let recalled = recalled(place, plan, request, &content, &presented, now, prover);
+        if let Some(name) = recalled.dialect {
+            let earlier = place.site.proofs(place.settings).find(|it| it.dialect.name == name);
+            presented.earlier = earlier.map(|proof| (proof, Found::default()));
+        }
         *way = presented.vouching().0.way;
-        (decide(place.settings.mode, finding), presented)
+        (decide(place.settings.mode, recalled.finding), presented, recalled.details)
     };
     let (standing, overlooked) = match decision {
         Decision::Refuse(refusal) => return Err(refusal),
@@ -151,8 +155,9 @@ fn outcome<'p>(
 
     let spent = presented.spent(place.settings, &has_shape);
     let proof = presented.vouching().0;
-    let Cleaned { visitor, oversized, mut edits, body } =
+    let Cleaned { mut visitor, oversized, mut edits, body } =
         cleaned(place, request, standing, &spent, &content, kind.as_ref())?;
+    visitor.details = details;
     edits.remove.extend(inbound.remove);
     if let Some(session) = place.site.remembers.session.as_deref() {
         if session.cookie && place.settings.mode.cleans() {
@@ -244,17 +249,17 @@ fn sessions<'a>(
     }
 }
 
-/// What the request's credential comes to. The order of the checks is the order of
+/// What the request's credential comes to, and what is remembered. The order of the checks is the order of
 /// [`Reason`]: presence, ambiguity, origin, size, then the dialect's own.
-fn finding<'p>(
+fn recalled<'p>(
     place: &Place<'p, '_>,
     plan: &Plan,
     request: &RequestView<'_>,
     content: &Content<'_>,
-    presented: &mut Presented<'p, '_>,
+    presented: &Presented<'p, '_>,
     now: UnixTime,
     prover: &impl Prover<'p>,
-) -> Finding {
+) -> Recalled {
     let sessions = &*presented.sessions;
     let (way, found) = presented.vouching();
     let credential = found.credential.as_ref().zip(found.proof());
@@ -262,7 +267,7 @@ fn finding<'p>(
     let unsigned = || Claims::any_in(&place.site.fields, request, content);
     let absent = || Finding::Absent { unsigned: unsigned() };
     if credential.is_none() && sessions.is_empty() && at_once.is_none() {
-        return absent();
+        return Recalled::of(absent());
     }
     let ambient = sessions.iter().any(|token| token.ambient);
     let doubt = || verb::doubt(request, &place.host, place.settings);
@@ -289,13 +294,9 @@ fn finding<'p>(
         keeps: place.verb.is_some() || place.site.remembers.session.is_some() || lasts(request),
         now,
     });
-    if let Some(name) = recalled.dialect {
-        let earlier = place.site.proofs(place.settings).find(|proof| proof.dialect.name == name);
-        presented.earlier = earlier.map(|proof| (proof, Found::default()));
-    }
     match recalled.finding {
-        Finding::Absent { .. } => absent(),
-        finding => finding,
+        Finding::Absent { .. } => Recalled { finding: absent(), ..recalled },
+        _ => recalled,
     }
 }
 
@@ -345,7 +346,6 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::gate::Recalled;
     use crate::gate::testing::{PlanBuilder, applied, hash_dialect, headers, token_dialect, view};
     use crate::gate::{Body, Cause, NewBody, Peer};
     use crate::identity::{Proven, Standing};
@@ -391,7 +391,8 @@ mod tests {
                 Some(Err(rejection)) => Finding::Rejected(rejection),
                 None => Finding::Absent { unsigned: false },
             };
-            Recalled { finding, dialect: None }
+            let details = Some("{\"Plan\":\"pro\"}".into());
+            Recalled { details, ..Recalled::of(finding) }
         }
     }
 
@@ -1000,6 +1001,20 @@ mod tests {
             let omitted = injected(&plan, &target, &[], "countersign-omitted");
             assert_eq!(omitted, (!sent).then(|| "claimed".to_string()));
         }
+    }
+
+    #[test]
+    fn what_memory_says_of_the_visitor_goes_to_the_backend_unless_nobody_looks() {
+        let details = |mode, fields: &[(&str, &str)]| {
+            let plan = PlanBuilder::new(token_dialect()).mode(mode).build();
+            injected(&plan, "/", fields, "countersign-details")
+        };
+        let good = [("authorization", "Bearer ey-good"), ("countersign-details", "{\"a\":\"b\"}")];
+        for mode in [Mode::Require, Mode::Prefer, Mode::Accept, Mode::Observe] {
+            assert_eq!(details(mode, &good).as_deref(), Some("{\"Plan\":\"pro\"}"), "{mode:?}");
+        }
+        assert_eq!(details(Mode::Off, &good), None, "a forged one is removed all the same");
+        assert_eq!(details(Mode::Prefer, &[]), None, "nobody is asked about nobody");
     }
 
     #[test]

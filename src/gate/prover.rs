@@ -55,4 +55,13 @@ pub(crate) struct Recalled {
     pub finding: Finding,
     /// The dialect that proved what a session stands for, where nothing else did.
     pub dialect: Option<Arc<str>>,
+    /// What the website's server said of whoever the request is forwarded as.
+    pub details: Option<Arc<str>>,
+}
+
+impl Recalled {
+    /// A finding, and nothing besides.
+    pub const fn of(finding: Finding) -> Self {
+        Self { finding, dialect: None, details: None }
+    }
 }

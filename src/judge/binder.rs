@@ -9,19 +9,14 @@
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderValue;
 
-use super::{Carried, Shown};
+use super::{Carried, Shown, answer};
 use crate::clock::UnixTime;
 use crate::dialect::Dialect;
-use crate::dialect::json::{self, Json};
-use crate::gate::session;
 use crate::identity::Identity;
-use crate::plan::{Brought, Session, Site};
-use crate::store::{Binding, Change, Digest, Memory, Purpose, Store};
-
-/// Larger answers bring no token.
-const LARGEST_ANSWER: usize = 64 * 1024;
+use crate::plan::{Session, Site};
+use crate::store::{Binding, Change, Digest, Memory, Store};
 
 /// What is to be bound when the answer comes.
 pub struct Binder {
@@ -37,10 +32,17 @@ pub struct Binder {
     judged: UnixTime,
     /// Whether a cookie of our own is to be handed out.
     cookie: bool,
-    /// The answer's body so far, while it is read.
-    body: Option<Vec<u8>>,
     /// Whether a session has been bound that was nobody's before.
     news: bool,
+}
+
+/// A cookie of our own for the client, and by what the session is known that it carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// The whole `Set-Cookie`.
+    pub cookie: HeaderValue,
+    /// As requests that carry it will be known.
+    pub session: Digest,
 }
 
 impl Binder {
@@ -79,7 +81,6 @@ impl Binder {
             credential: carried.credential,
             judged: now,
             cookie,
-            body: None,
             news: false,
         })
     }
@@ -95,74 +96,31 @@ impl Binder {
             || self.credential.is_some_and(|credential| known.is_held(&credential, self.judged))
     }
 
-    /// The answer's head has come: binds what can be bound by now. Says which cookie the
-    /// client is to be given besides.
-    pub fn head(&mut self, status: u16, headers: &HeaderMap, store: &Store) -> Option<HeaderValue> {
-        if !(200..300).contains(&status) && status != 101 || self.is_void(store.memory()) {
-            return None;
-        }
+    /// Whether an answer of this status binds anything.
+    pub fn is_met_by(&self, status: u16, memory: &Memory) -> bool {
+        ((200..300).contains(&status) || status == 101) && !self.is_void(memory)
+    }
+
+    /// The head of such an answer has come: binds what the request showed and what this
+    /// brings. Says which cookie the client is to be given besides.
+    pub fn head(&mut self, brought: &[Digest], store: &Store) -> Option<Handed> {
         for token in std::mem::take(&mut self.tokens) {
             self.bind(token, store);
         }
-        let session = self.session.clone();
-        for place in &session.response {
-            match place {
-                Brought::Header(name) => {
-                    let values =
-                        headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-                    values.for_each(|value| self.bring(value.trim(), store));
-                }
-                Brought::Cookie(name) => {
-                    let set = headers.get_all(header::SET_COOKIE).iter();
-                    let set = set.filter_map(|value| value.to_str().ok());
-                    set.filter_map(|set| cookie(set, name))
-                        .for_each(|value| self.bring(&session::decoded(value.into()), store));
-                }
-                Brought::Json(_) => {}
-            }
-        }
-        if status != 101 && self.session.reads_answers() && is_readable(headers) {
-            self.body = Some(Vec::new());
-        }
+        brought.iter().for_each(|token| self.bind(*token, store));
         if self.cookie { self.own_cookie(store) } else { None }
     }
 
-    /// A part of the answer's body goes by; at its end the tokens in it are bound, before
-    /// the client can use them.
-    pub fn body(&mut self, part: Option<&[u8]>, end: bool, store: &Store) {
-        let Some(body) = &mut self.body else { return };
-        let part = part.unwrap_or_default();
-        if body.len() + part.len() > LARGEST_ANSWER {
-            self.body = None;
-            return;
-        }
-        body.extend_from_slice(part);
-        if !end {
-            return;
-        }
-        let body = self.body.take().unwrap_or_default();
-        let Ok(document) = json::parse(&body) else { return };
-        if self.is_void(store.memory()) {
-            return;
-        }
-        let session = self.session.clone();
-        for place in &session.response {
-            let Brought::Json(pointer) = place else { continue };
-            if let Some(token) = document.at(&pointer.0).and_then(Json::as_str) {
-                self.bring(token, store);
-            }
+    /// The answer's body has ended: binds what it brings, before the client can use it.
+    pub fn body(&mut self, brought: &[Digest], store: &Store) {
+        if !self.is_void(store.memory()) {
+            brought.iter().for_each(|token| self.bind(*token, store));
         }
     }
 
     /// Whether a session has been bound that was nobody's before, or somebody else's.
     pub fn brings_news(&self) -> bool {
         self.news
-    }
-
-    fn bring(&mut self, token: &str, store: &Store) {
-        if let Some(token) = session::canonical(token.into()) {
-            self.bind(store.memory().digest(Purpose::Session, &token), store);
-        }
     }
 
     fn bind(&mut self, session: Digest, store: &Store) {
@@ -174,72 +132,17 @@ impl Binder {
 
     /// A fresh cookie (RFC 6265bis §4.1.3.2: the prefix ties it to this host), for iframes
     /// too: `Partitioned` keeps it to the page that shows the frame.
-    fn own_cookie(&mut self, store: &Store) -> Option<HeaderValue> {
+    fn own_cookie(&mut self, store: &Store) -> Option<Handed> {
         let mut value = [0; 24];
         aws_lc_rs::rand::fill(&mut value).ok()?;
         let value = BASE64_URL_SAFE_NO_PAD.encode(value);
-        self.bring(&value, store);
+        let session = answer::known_as(&value, store.memory())?;
+        self.bind(session, store);
         let age = self.session.ttl.as_secs();
         let cookie = format!(
             "{}={value}; Path=/; Max-Age={age}; HttpOnly; Secure; SameSite=None; Partitioned",
             Session::COOKIE
         );
-        HeaderValue::try_from(cookie).ok()
-    }
-}
-
-/// The value that a `Set-Cookie` field gives to a cookie of this name.
-fn cookie<'a>(set: &'a str, name: &str) -> Option<&'a str> {
-    let pair = set.split(';').next()?;
-    let (own, value) = pair.split_once('=')?;
-    let value = value.trim();
-    let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    (own.trim() == name).then(|| unquoted.unwrap_or(value))
-}
-
-/// Whether an answer's body is JSON that can be read.
-fn is_readable(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let media_type = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next());
-    let is_json = media_type.is_some_and(|media_type| {
-        let media_type = media_type.trim().to_ascii_lowercase();
-        media_type == "application/json" || media_type.ends_with("+json")
-    });
-    let length =
-        text(header::CONTENT_LENGTH).and_then(|length| length.trim().parse::<usize>().ok());
-    let plain = text(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
-    is_json && plain && length.is_none_or(|length| length <= LARGEST_ANSWER)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cookie_is_read_out_of_what_the_answer_sets() {
-        assert_eq!(cookie("cw=abc; Path=/; HttpOnly", "cw"), Some("abc"));
-        assert_eq!(cookie(" cw = \"abc\" ; Secure", "cw"), Some("abc"));
-        assert_eq!(cookie("cwx=abc", "cw"), None);
-        assert_eq!(cookie("other=1; cw=abc", "cw"), None);
-    }
-
-    #[test]
-    fn only_small_plain_json_is_read() {
-        let readable = |fields: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in fields {
-                headers.append(*name, HeaderValue::from_static(value));
-            }
-            is_readable(&headers)
-        };
-        assert!(readable(&[("content-type", "application/json; charset=utf-8")]));
-        assert!(readable(&[
-            ("content-type", "application/problem+JSON"),
-            ("content-length", "65536")
-        ]));
-        assert!(!readable(&[("content-type", "application/json"), ("content-length", "65537")]));
-        assert!(!readable(&[("content-type", "application/json"), ("content-encoding", "gzip")]));
-        assert!(!readable(&[("content-type", "text/html")]));
-        assert!(!readable(&[]));
+        Some(Handed { cookie: HeaderValue::try_from(cookie).ok()?, session })
     }
 }

@@ -5,7 +5,12 @@
 //!
 //! Nothing in it waits or logs: a lane for requests other than Pingora's can use it as it is.
 
+mod answer;
 mod binder;
+mod carried;
+mod details;
+#[cfg(test)]
+mod scene;
 mod standing;
 
 use std::cell::{Cell, RefCell};
@@ -18,8 +23,9 @@ use crate::identity::Identity;
 use crate::plan::{KeySets, Plan, Proof};
 use crate::store::Memory;
 
-pub use binder::Binder;
-pub use standing::{Carried, Shown};
+pub use answer::Reader;
+pub use binder::{Binder, Handed};
+pub use carried::{Carried, Shown};
 
 /// What a judgement came to.
 #[derive(Clone, Debug)]

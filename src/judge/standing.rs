@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Carried, Shown, details};
 use crate::clock::UnixTime;
 use crate::dialect::keyring::KeyState;
 use crate::dialect::{Reason, Rejection};
@@ -21,39 +22,6 @@ use crate::store::{Binding, Change, Digest, Memory, Purpose, SiteMemory};
 const SAME_USE: Duration = Duration::from_secs(10);
 /// How long a use matters of a credential that never ends.
 const USES_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// What was learnt of a request besides the finding.
-#[derive(Clone, Debug, Default)]
-pub struct Carried {
-    /// The session tokens that the request carries, as memory knows them.
-    pub sessions: Vec<Shown>,
-    /// The credential, if something will last that rests on it.
-    pub credential: Option<Digest>,
-    /// What the session stands for, where that alone verified the visitor.
-    pub by_session: Option<Arc<Binding>>,
-    /// Sessions that only other replicas may know.
-    pub unknown: Vec<Digest>,
-    /// What is to be remembered of the credential, whatever becomes of the request.
-    pub used: Option<Change>,
-}
-
-/// A session's token that a request shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// As memory knows it.
-    pub digest: Digest,
-    /// Countersign's own.
-    pub own: bool,
-    /// A page of another site may have caused it to be sent.
-    pub caused: bool,
-}
-
-impl Carried {
-    /// The sessions' digests.
-    pub fn digests(&self) -> impl Iterator<Item = Digest> {
-        self.sessions.iter().map(|shown| shown.digest)
-    }
-}
 
 /// Asks memory about a request.
 pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carried) -> Recalled {
@@ -77,7 +45,7 @@ pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carrie
         Some(Ok(identity)) => {
             holder = identity.id.clone();
             let finding = inquiry.of_proven(identity, asked.credential, carried);
-            Recalled { finding, dialect: None }
+            Recalled::of(finding)
         }
         Some(Err(rejection)) => {
             holder = rejection.holder.as_deref().map(str::to_owned);
@@ -86,7 +54,7 @@ pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carrie
             let banned = inquiry
                 .keeps_out(holder.as_deref())
                 .filter(|why| out_of_time && why.reason == Reason::Banned);
-            Recalled { finding: banned.map_or(finding, Finding::Rejected), dialect: None }
+            Recalled::of(banned.map_or(finding, Finding::Rejected))
         }
         None => inquiry.of_session(asked.objection, carried),
     };
@@ -100,6 +68,8 @@ pub(super) fn recall(memory: &Memory, asked: Asked<'_, '_>, carried: &mut Carrie
     if overlooked && let Some(why) = inquiry.keeps_out(holder.as_deref()) {
         recalled.finding = Finding::Rejected(why);
     }
+    let finding = &recalled.finding;
+    recalled.details = details::of(finding, settings.mode, carried, (memory, &known), now);
     recalled
 }
 
@@ -261,13 +231,13 @@ impl Inquiry<'_, '_> {
                 None => bound = Some(binding),
             }
         }
-        let absent = Recalled { finding: Finding::Absent { unsigned: false }, dialect: None };
+        let absent = Recalled::of(Finding::Absent { unsigned: false });
         let (binding, why) = match (barred, bound) {
             (Some((binding, why)), _) => (binding, Some(why)),
             (None, Some(binding)) => (binding, None),
             // Nobody can say whose sessions they are.
             (None, None) if !carried.unknown.is_empty() && self.is_in_the_dark() => {
-                return Recalled { finding: Finding::Rejected(unavailable()), dialect: None };
+                return Recalled::of(Finding::Rejected(unavailable()));
             }
             (None, None) => return absent,
         };
@@ -285,7 +255,7 @@ impl Inquiry<'_, '_> {
                 Finding::Proven(identity)
             }
         };
-        Recalled { finding, dialect: Some(binding.dialect.clone()) }
+        Recalled { dialect: Some(binding.dialect.clone()), ..Recalled::of(finding) }
     }
 
     /// Where a session stands.

@@ -30,10 +30,10 @@ pub fn keep(set: &Arc<KeySet>, site: &Arc<str>, metrics: &Arc<Metrics>) {
     let (weak, wanted) = (Arc::downgrade(set), set.flight.wanted());
     let (site, metrics) = (site.clone(), metrics.clone());
     tokio::spawn(async move {
-        let mut client = None;
+        let client = Client::new();
         // Ends when no Plan has the set any more.
         while let Some(set) = weak.upgrade() {
-            let pause = renew(&set, &site, &metrics, &mut client).await;
+            let pause = renew(&set, &site, &metrics, &client).await;
             drop(set);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -44,14 +44,9 @@ pub fn keep(set: &Arc<KeySet>, site: &Arc<str>, metrics: &Arc<Metrics>) {
 }
 
 /// Fetches once and says how long to wait for the next time.
-async fn renew(
-    set: &KeySet,
-    site: &Arc<str>,
-    metrics: &Metrics,
-    client: &mut Option<Client>,
-) -> Duration {
+async fn renew(set: &KeySet, site: &Arc<str>, metrics: &Metrics, client: &Client) -> Duration {
     set.flight.depart();
-    let result = document(set, client).await;
+    let result = client.get(&set.source.url).await;
     let now = UnixTime::now();
     let result =
         result.and_then(|document| set.accept(&document, now).map_err(|error| error.to_string()));
@@ -80,21 +75,13 @@ async fn renew(
     pause
 }
 
-async fn document(set: &KeySet, client: &mut Option<Client>) -> Result<bytes::Bytes, String> {
-    let client = match client {
-        Some(client) => client,
-        None => client.insert(Client::new()?),
-    };
-    client.get(&set.source.url).await
-}
-
 /// Fetches each set once, for whoever asks only once: no retries, no waiting for others.
 /// Returns what went wrong, in sentences.
 pub async fn fetch_once(sets: impl Iterator<Item = &Arc<KeySet>>) -> Vec<String> {
-    let mut client = None;
+    let client = Client::new();
     let mut problems = Vec::new();
     for set in sets {
-        let accepted = document(set, &mut client).await.and_then(|document| {
+        let accepted = client.get(&set.source.url).await.and_then(|document| {
             let accepted = set.accept(&document, UnixTime::now());
             accepted.map_err(|error| error.to_string())
         });

@@ -64,8 +64,7 @@ pub struct Fetched {
 impl KeySource {
     /// The URL for people: without its query, where some providers want a token.
     pub fn shown(&self) -> String {
-        let host = self.url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        format!("{}://{host}{}", self.url.scheme_str().unwrap_or_default(), self.url.path())
+        super::website::without_query(&self.url)
     }
 }
 

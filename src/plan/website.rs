@@ -1,6 +1,7 @@
 //! How a site's own server is in the loop: whom to tell when a chat begins, who may say more
 //! of a visitor, and whom to ask. The settings alone; the work is `webhook`'s.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ pub enum Starts {
 }
 
 /// A subscription to events (an entry of `webhooks:`, or made through the admin API).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Webhook {
     /// `[a-z0-9-]{1,63}`, unique in its site.
     pub name: Arc<str>,
@@ -96,6 +97,31 @@ pub struct Webhook {
     pub print: u64,
 }
 
+impl Webhook {
+    /// Where events are posted to, for logs and people: without its query, which may hold a
+    /// password.
+    pub fn shown(&self) -> String {
+        without_query(&self.url)
+    }
+}
+
+/// Neither the address' query nor the headers: passwords may be in either.
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("name", &self.name)
+            .field("url", &self.shown())
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An address without what may be a password.
+pub(super) fn without_query(url: &Uri) -> String {
+    let host = url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    format!("{}://{host}{}", url.scheme_str().unwrap_or_default(), url.path())
+}
+
 /// How an event is written and signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -112,6 +138,29 @@ impl Format {
             Self::Livesupporti => "livesupporti",
             Self::Standard => "standard",
         }
+    }
+
+    /// How long each attempt waits for the one before it, where nothing is said: as ASP.NET
+    /// WebHooks does, and as Standard Webhooks 1.0 recommends (over three days).
+    pub fn retry(self) -> Vec<Duration> {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        let waits: &[u64] = match self {
+            Self::Livesupporti => &[0, MINUTE, 4 * MINUTE],
+            Self::Standard => &[
+                0,
+                5,
+                5 * MINUTE,
+                30 * MINUTE,
+                2 * HOUR,
+                5 * HOUR,
+                10 * HOUR,
+                14 * HOUR,
+                20 * HOUR,
+                24 * HOUR,
+            ],
+        };
+        waits.iter().map(|wait| Duration::from_secs(*wait)).collect()
     }
 }
 
@@ -149,7 +198,7 @@ pub struct DetailsApi {
 }
 
 /// The backend's address for details of visitors (`details.push:`).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Push {
     /// Where they are posted to.
     pub url: Uri,
@@ -157,8 +206,21 @@ pub struct Push {
     pub secret: Option<Secret>,
 }
 
+impl Push {
+    /// Where details are posted to, without its query.
+    pub fn shown(&self) -> String {
+        without_query(&self.url)
+    }
+}
+
+impl fmt::Debug for Push {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Push").field("url", &self.shown()).finish_non_exhaustive()
+    }
+}
+
 /// Who is asked about a visitor (`enrich:`).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Enrich {
     /// Where the question is posted to.
     pub url: Uri,
@@ -168,4 +230,22 @@ pub struct Enrich {
     pub timeout: Duration,
     /// How long an answer holds.
     pub ttl: Duration,
+}
+
+impl Enrich {
+    /// How long an answer may take, where nothing is said.
+    pub const TIMEOUT: Duration = Duration::from_millis(300);
+    /// How long an answer holds, where nothing is said.
+    pub const TTL: Duration = Duration::from_secs(600);
+
+    /// Where the question is posted to, without its query.
+    pub fn shown(&self) -> String {
+        without_query(&self.url)
+    }
+}
+
+impl fmt::Debug for Enrich {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enrich").field("url", &self.shown()).finish_non_exhaustive()
+    }
 }

@@ -25,19 +25,21 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::journey::{Journey, Step, Trace};
 use super::lease::{Lender, Way};
-use super::pace::Pace;
 use super::passage::Passage;
 use super::spelling::spelled;
-use super::{head, wire};
+use super::{details, head, wire};
+use crate::details::Details;
 use crate::drain::{Drain, Phase};
 use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract};
 use crate::jwks;
 use crate::live::Registry;
+use crate::pace::Pace;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
 use crate::telemetry::UpstreamError;
 use crate::upstream::{Endpoint, Upstreams};
+use crate::webhook::Webhooks;
 
 /// A name could not be resolved: our own kind of connect error.
 const UNRESOLVED: ErrorType = ErrorType::new("Unresolved");
@@ -59,31 +61,51 @@ struct Shared {
     upstreams: Upstreams,
     drain: Arc<Drain>,
     store: Arc<Store>,
+    webhooks: Arc<Webhooks>,
     live: Arc<Registry>,
     pace: Pace,
+    details: Details,
     untrusted_warned: Mutex<Option<Instant>>,
 }
 
 impl Gate {
     /// Hooks that judge by `current`, forward to `upstreams`, and tell clients to leave
-    /// once `drain` has begun. What visitors bring about is remembered in `store`, and
-    /// what stays open is listed in `live`.
+    /// once `drain` has begun. What visitors bring about is remembered in `store`, what
+    /// stays open is listed in `live`, and whoever is subscribed in `webhooks` hears of
+    /// chats that begin.
     pub fn new(
         current: Arc<Current>,
         upstreams: Upstreams,
         drain: Arc<Drain>,
         store: Arc<Store>,
+        webhooks: Arc<Webhooks>,
         live: Arc<Registry>,
     ) -> Self {
         let untrusted_warned = Mutex::new(None);
         let pace = Pace::default();
-        let shared = Shared { current, upstreams, drain, store, live, pace, untrusted_warned };
+        let details = Details::new(store.clone(), webhooks.clone());
+        let shared = Shared {
+            current,
+            upstreams,
+            drain,
+            store,
+            webhooks,
+            live,
+            pace,
+            details,
+            untrusted_warned,
+        };
         Self { shared: Arc::new(shared) }
     }
 
     /// What is remembered.
     pub fn store(&self) -> &Arc<Store> {
         &self.shared.store
+    }
+
+    /// Who hears of chats that begin.
+    pub fn webhooks(&self) -> &Arc<Webhooks> {
+        &self.shared.webhooks
     }
 
     /// The configuration in force.
@@ -111,6 +133,11 @@ impl Gate {
         &self.shared.pace
     }
 
+    /// What takes details of visitors.
+    pub(super) fn details(&self) -> &Details {
+        &self.shared.details
+    }
+
     /// The context of a new request.
     pub fn journey(&self) -> Journey {
         Journey::begin(&self.shared.current)
@@ -124,9 +151,12 @@ impl Gate {
         if self.shared.drain.phase() > Phase::Serving {
             session.set_keepalive(None);
         }
-        let unfit = self.unfit(session.req_header(), journey);
-        let step = match unfit {
-            Some(refusal) => Step::Answer(journey.refuse_head(ends(session).0, &refusal)),
+        let own = match self.unfit(session.req_header(), journey) {
+            Some(refusal) => Some(journey.refuse_head(ends(session).0, &refusal)),
+            None => details::answer(self, session, journey).await,
+        };
+        let step = match own {
+            Some(reply) => Step::Answer(reply),
             None => {
                 let mut body = std::mem::take(&mut journey.body);
                 if !session.as_mut().is_body_empty() {
@@ -387,7 +417,7 @@ impl Gate {
         }
         if !response.status.is_informational() {
             let status = response.status.as_u16();
-            if let Some(cookie) = journey.answered(status, &response.headers, &self.shared.store) {
+            if let Some(cookie) = journey.answered(status, &response.headers, self) {
                 response.append_header("Set-Cookie", cookie)?;
                 // A cache that replays it would make one visitor of all.
                 if !is_private(&response.headers) {
@@ -416,7 +446,7 @@ impl Gate {
         end: bool,
         journey: &mut Journey,
     ) -> Result<Option<Duration>> {
-        let pause = journey.answers(body.map(|part| &part[..]), end, &self.shared.store);
+        let pause = journey.answers(body.map(|part| &part[..]), end, self);
         self.answer_goes_on(end, journey)?;
         Ok(pause)
     }
@@ -469,7 +499,7 @@ impl Gate {
 }
 
 /// What the judgement is told of a request. Its id is chosen there.
-fn view<'s>(session: &'s Session, body: Body<'s>) -> RequestView<'s> {
+pub(super) fn view<'s>(session: &'s Session, body: Body<'s>) -> RequestView<'s> {
     let request = session.req_header();
     let (peer, tls, local_port) = ends(session);
     RequestView {
@@ -509,7 +539,7 @@ fn is_private(headers: &http::HeaderMap) -> bool {
 }
 
 /// The path as sent, without its query.
-fn path_of(request: &RequestHeader) -> &str {
+pub(super) fn path_of(request: &RequestHeader) -> &str {
     let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
     target.split('?').next().unwrap_or_default()
 }

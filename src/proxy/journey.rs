@@ -6,6 +6,8 @@
 
 mod judged;
 mod record;
+mod sequel;
+mod unjudged;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,19 +15,20 @@ use std::time::{Duration, Instant};
 
 use super::crossing::Crossing;
 use super::farewell::Farewell;
+use super::hooks::Gate;
 use super::passage::Passage;
 use super::presence::{Circumstances, Presence};
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
 use crate::gate::{Fault, Forward, NewBody, Peer, Refusal};
-use crate::judge::Binder;
 use crate::plan::KeySet;
 use crate::refusal::{self, Reply};
 use crate::reload::{Current, Generation};
-use crate::store::{Digest, Store};
+use crate::store::Digest;
 use crate::telemetry::{Decided, GaugeGuard, SiteMeters, UpstreamError};
 use crate::upstream::Cutter;
 
+use self::sequel::Sequel;
 pub use record::Trace;
 
 /// The time that replicas get to hear of a new session before its client does: a few round
@@ -62,8 +65,8 @@ pub struct Journey {
     unknown_sessions: Option<(Arc<str>, Vec<Digest>)>,
     /// One of our own endpoints has not acted yet.
     waits: bool,
-    /// What binds the session once the backend has answered.
-    binder: Option<Box<Binder>>,
+    /// What is to happen once the backend has answered.
+    sequel: Option<Box<Sequel>>,
     pub(super) body: Passage,
     pub(super) circumstances: Circumstances,
     pub(super) presence: Presence,
@@ -108,7 +111,7 @@ impl Journey {
             lacks_key: Vec::new(),
             unknown_sessions: None,
             waits: false,
-            binder: None,
+            sequel: None,
             body: Passage::default(),
             circumstances: Circumstances::default(),
             presence: Presence::default(),
@@ -205,9 +208,9 @@ impl Journey {
         &mut self,
         status: u16,
         headers: &http::HeaderMap,
-        store: &Store,
+        gate: &Gate,
     ) -> Option<http::HeaderValue> {
-        self.binder.as_mut()?.head(status, headers, store)
+        self.sequel.as_mut()?.head(status, headers, gate)
     }
 
     /// A part of the answer's body goes by; says how long it is to be held back. Its end
@@ -217,11 +220,10 @@ impl Journey {
         &mut self,
         part: Option<&[u8]>,
         end: bool,
-        store: &Store,
+        gate: &Gate,
     ) -> Option<Duration> {
-        let binder = self.binder.as_mut()?;
-        binder.body(part, end, store);
-        (end && binder.brings_news() && store.is_shared()).then_some(HEAD_START)
+        let is_new = self.sequel.as_mut()?.body(part, end, gate);
+        (is_new && gate.store().is_shared()).then_some(HEAD_START)
     }
 
     /// The answer to a head that could not be read as a request.

@@ -2,13 +2,13 @@
 //! [`tunnel`] beside it.
 
 mod crossing;
+mod details;
 mod farewell;
 pub mod frames;
 pub mod head;
 pub mod hooks;
 pub mod journey;
 mod lease;
-mod pace;
 mod passage;
 mod presence;
 mod relay;

@@ -111,7 +111,7 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     clean_answer(&mut answer, &journey, switched);
     let status = answer.status.as_u16();
-    if let Some(cookie) = journey.answered(status, &answer.headers, gate.store()) {
+    if let Some(cookie) = journey.answered(status, &answer.headers, gate) {
         answer.headers.append(header::SET_COOKIE, cookie);
     }
     let idle = journey.generation().and_then(|generation| generation.plan.timeouts.websocket_idle);

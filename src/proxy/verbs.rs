@@ -93,7 +93,7 @@ fn refresh(
         gate.live().extend(&asked.site.name, id, &[], identity.expires);
     }
     let told = json!({"expires": identity.expires.map(UnixTime::as_secs)});
-    let cookie = journey.answered(200, &HeaderMap::new(), gate.store());
+    let cookie = journey.answered(200, &HeaderMap::new(), gate);
     let mut reply = journey.own_answer(Some(&told));
     reply.headers.extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     Ok(reply)

@@ -8,6 +8,7 @@ pub mod listen;
 mod live;
 mod memory;
 mod signals;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,10 +28,14 @@ use crate::server::signals::Signals;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
+use crate::webhook::Webhooks;
 
 /// How long names are given to resolve, and keys to come, before the first request is
 /// accepted.
 const FIRST_RESOLUTION: Duration = Duration::from_secs(2);
+/// How long events that are on their way at the end are waited for; others are told at the next
+/// start.
+const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 /// How often readiness looks at what changes by itself.
 const READINESS_ROUND: Duration = Duration::from_millis(500);
 
@@ -123,15 +128,24 @@ async fn run(
     let readiness = Arc::new(Readiness::default());
     let live = Registry::new();
     live::heed(store.memory(), live.clone());
+    let webhooks = Webhooks::new(store.clone(), &current.load().plan);
+    webhooks.count_in(&metrics);
     let state = Arc::new(AdminState::new(
         current.clone(),
         metrics.clone(),
         readiness.clone(),
         store.clone(),
         live.clone(),
+        webhooks.clone(),
     ));
-    let gate =
-        Gate::new(current.clone(), upstreams.clone(), drain.clone(), store.clone(), live.clone());
+    let gate = Gate::new(
+        current.clone(),
+        upstreams.clone(),
+        drain.clone(),
+        store.clone(),
+        webhooks.clone(),
+        live.clone(),
+    );
     let front = Arc::new(Front { proxy: Proxy::application(gate.clone(), threads), gate });
 
     // Probes first: an orchestrator that asks early gets a truthful "not yet".
@@ -156,13 +170,21 @@ async fn run(
     tokio::spawn(live::keep(current.clone(), live, drain.clone()));
     tokio::spawn(memory::keep(current.clone(), store, drain.clone()));
     tokio::spawn(keys::keep(current.clone(), readiness.clone(), drain.clone()));
+    let (plans, told, drained) = (current.clone(), readiness.clone(), drain.clone());
+    tokio::spawn(webhooks::keep(plans, webhooks.clone(), told, drained));
+    let delivering = tokio::spawn(webhooks.keep(drain.clone()));
     let quick = signals.until_asked_to_stop(|| reload_quietly(&current)).await;
     readiness.set_draining(true);
     let settings = current.load().plan.drain;
     let delay = if quick { Duration::ZERO } else { settings.delay };
     tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
+    let ended = async {
+        let clean = drain.run(settings, delay).await;
+        let _ = tokio::time::timeout(LAST_DELIVERIES, delivering).await;
+        clean
+    };
     tokio::select! {
-        clean = drain.run(settings, delay) => clean,
+        clean = ended => clean,
         () = signals.asked_again() => false,
     }
 }

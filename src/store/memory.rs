@@ -29,6 +29,8 @@ pub struct Memory {
     /// Held while a site is added.
     adding: Mutex<()>,
     current: AtomicBool,
+    /// Deliveries are kept elsewhere.
+    leaves_deliveries: bool,
     listeners: Listeners,
     /// Told of what follows from a change, and must be kept like it.
     followers: Listeners,
@@ -42,9 +44,17 @@ impl Memory {
             sites: ArcSwap::default(),
             adding: Mutex::default(),
             current: AtomicBool::new(true),
+            leaves_deliveries: false,
             listeners: Listeners::default(),
             followers: Listeners::default(),
         }
+    }
+
+    /// The same, for a keeper that has its own [`Outbox`](super::Outbox): what is to be
+    /// delivered is not kept here.
+    #[cfg(feature = "redis")]
+    pub(super) fn without_deliveries(key: &Secret) -> Self {
+        Self { leaves_deliveries: true, ..Self::new(key) }
     }
 
     /// The digest of a credential, a session's token or a credential's own id.
@@ -162,7 +172,7 @@ impl Memory {
         if let Some(site) = self.site(name) {
             return site;
         }
-        let site = Arc::<SiteMemory>::default();
+        let site = Arc::new(SiteMemory::new(self.leaves_deliveries));
         let mut sites = Sites::clone(&self.sites.load());
         sites.insert(name.clone(), site.clone());
         self.sites.store(Arc::new(sites));

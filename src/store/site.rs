@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::change::{Ban, Binding, Change};
@@ -37,7 +37,7 @@ pub struct SiteMemory {
     pub(super) subscriptions: Subscriptions,
     pub(super) queues: Queues,
     /// Deliveries are kept elsewhere.
-    pub(super) leaves_deliveries: AtomicBool,
+    leaves_deliveries: bool,
     /// For how many milliseconds a logout refuses the credentials that were seen.
     logout_hold: AtomicU64,
 }
@@ -76,6 +76,11 @@ struct Used {
 }
 
 impl SiteMemory {
+    /// Of a site of which nothing is remembered yet.
+    pub(super) fn new(leaves_deliveries: bool) -> Self {
+        Self { leaves_deliveries, ..Self::default() }
+    }
+
     /// Where an identity stands.
     pub fn mark(&self, id: &str, now: UnixTime) -> Mark {
         let of = |marks: &Marks| Mark {
@@ -252,7 +257,7 @@ impl SiteMemory {
     }
 
     fn keep(&self, delivery: &Arc<Delivery>, progress: &Progress) {
-        if !self.leaves_deliveries.load(Ordering::Relaxed) && !self.queues.put(delivery, progress) {
+        if !self.leaves_deliveries && !self.queues.put(delivery, progress) {
             let (webhook, id) = (&*delivery.webhook, &*delivery.id);
             tracing::error!(webhook, id, "too many deliveries wait: this one is dropped");
         }

@@ -72,7 +72,7 @@ pub struct Visit {
     pub fields: Vec<(Arc<str>, Arc<str>)>,
     /// The fields as one compact ASCII JSON object.
     #[serde(skip)]
-    json: Option<Arc<str>>,
+    pub(super) json: Option<Arc<str>>,
 }
 
 impl Posted {
@@ -168,9 +168,32 @@ impl Visits {
         });
     }
 
+    /// Takes over what is known of a visitor from where all of it is kept, in its order. A
+    /// chat of his may have begun here that is not known there yet.
+    #[cfg(feature = "redis")]
+    pub fn know(&self, visitor: &Arc<str>, mut visit: Visit) {
+        visit.render();
+        self.visitors.write(&**visitor, |map| {
+            if let Some(known) = map.get(visitor) {
+                visit.until = visit.until.max(known.until);
+                if known.at > visit.at {
+                    visit.account_id = known.account_id.clone();
+                    visit.agent_id = known.agent_id.clone();
+                    visit.at = known.at;
+                }
+            }
+            map.insert(visitor.clone(), visit);
+        });
+    }
+
     /// What is known of a visitor.
     pub fn visit(&self, visitor: &str, now: UnixTime) -> Option<Visit> {
         self.visitors.read(visitor, |visit| (now < visit.until).then(|| visit.clone()))?
+    }
+
+    /// Whether a visitor is known.
+    pub fn knows(&self, visitor: &str, now: UnixTime) -> bool {
+        self.visitors.read(visitor, |visit| now < visit.until).unwrap_or_default()
     }
 
     /// What was said of a visitor, as one compact ASCII JSON object of texts.

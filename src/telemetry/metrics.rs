@@ -4,7 +4,7 @@
 //! identifiers, tokens, paths and a token's own `kid` are not among them. Gauges that
 //! depend on the time (`keys`) are worked out when somebody asks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ macro_rules! metrics {
             /// Sites of the plan in force and their dialects: a request that ends after
             /// its site was removed must not bring the site's series back.
             pub(super) sites: RwLock<HashMap<Arc<str>, Arc<[Arc<str>]>>>,
+            /// Names of the subscriptions in force, for the same reason.
+            pub(super) webhooks: RwLock<BTreeSet<Box<str>>>,
             dropped_lines: RwLock<Option<Box<dyn Fn() -> u64 + Send + Sync>>>,
             store_is_up: RwLock<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
             $(#[doc = $help] pub(super) $field: Arc<Family<$kind>>,)*
@@ -63,6 +65,7 @@ macro_rules! metrics {
                 Self {
                     registry,
                     sites: RwLock::default(),
+                    webhooks: RwLock::default(),
                     dropped_lines: RwLock::default(),
                     store_is_up: RwLock::default(),
                     $($field,)*
@@ -97,6 +100,10 @@ metrics! {
     live_closed IntCounter "live_connections_closed_total" ["site", "reason"] NONE "WebSockets that ended, by who ended them; and streaming answers that Countersign cut.",
     store_up IntGauge "store_up" [] NONE "Whether what is to be remembered can be kept.",
     store_operation Histogram "store_operation_duration_seconds" ["op"] STORE "Time of the store's operations, failed ones included.",
+    webhook_deliveries IntCounter "webhook_deliveries_total" ["webhook", "result"] NONE "Attempts to tell a website's server of an event, and dead letters.",
+    webhook_queue IntGauge "webhook_queue_depth" ["webhook"] NONE "Events that are queued.",
+    webhook_oldest IntGauge "webhook_oldest_age_seconds" ["webhook"] NONE "How long ago the oldest queued event happened.",
+    webhook_dead IntGauge "webhook_dead_letters" ["webhook"] NONE "Events that could not be delivered and can be replayed.",
     upstream_errors IntCounter "upstream_errors_total" ["site", "kind"] NONE "Failures to get an answer from the backend.",
     in_flight IntGauge "http_requests_in_flight" ["site"] NONE "Requests that are being answered.",
     connections IntGauge "connections" ["listener"] NONE "Open client connections.",
@@ -282,7 +289,7 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::super::fixture::{plan, route, site, user_hash};
     use super::super::{CloseReason, Decided, Decision, Meters, Occurrence, UpstreamError};
@@ -328,6 +335,7 @@ mod tests {
         let _meters = Meters::new(&metrics, &plan);
         metrics.listener("127.0.0.1:8080");
         metrics.loaded(1, at(1000));
+        metrics.keep_webhooks(["crm"], []);
         let text = metrics.render(&plan, at(1000));
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let shown: BTreeSet<_> = types.filter_map(|line| line.split(' ').next()).collect();

@@ -13,6 +13,7 @@ pub mod log;
 mod meters;
 pub mod metrics;
 mod outcomes;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use meters::{LiveGuard, Meters, SiteMeters};
 pub use metrics::{GaugeGuard, Listener, Metrics, Trigger};
 pub use outcomes::{CloseReason, Decided, Decision, StoreOperation, UpstreamError, Waited};
+pub use webhooks::{Told, Waiting};
 
 use crate::dialect::Reason;
 use crate::plan::AccessLog;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::Webhooks;
+use super::{Question, Webhooks};
 use crate::clock::UnixTime;
 use crate::identity::Visitor;
-use crate::plan::{Include, Site, Starts, Webhook};
+use crate::plan::{Include, Plan, Site, Starts, Webhook};
 use crate::store::outbox::{Delivery, Event, EventKind};
-use crate::store::{Change, Chat, Digest, Store};
+use crate::store::{Change, Chat, Digest};
 
 /// A chat that begins once the backend has answered as it should.
 pub struct Beginning {
@@ -92,33 +92,53 @@ impl Beginning {
     }
 
     /// Begins it, in the session that the request showed or the answer brought, if there is
-    /// one; nothing, if one of the same session has begun already. Answers the change that was
-    /// noted, for whoever has to ask about the visitor.
-    pub fn begin(self, session: Option<Digest>, store: &Store, now: UnixTime) -> Arc<Chat> {
+    /// one, and has a verified visitor asked about as `plan` says; nothing, if a chat of the
+    /// same session has begun already. Says whether it has begun now.
+    pub fn begin(
+        self,
+        session: Option<Digest>,
+        webhooks: &Arc<Webhooks>,
+        plan: &Plan,
+        now: UnixTime,
+    ) -> bool {
+        let store = &webhooks.store;
         let session = session.filter(|_| self.session_ttl.is_some());
         let visitor = match (&self.id, &session) {
             (Some(id), _) => id.clone(),
             (None, Some(session)) => store.memory().guest(session),
             (None, None) => format!("g_{}", uuid::Uuid::now_v7().simple()).into(),
         };
-        let (key, lasts) = match (session, self.session_ttl) {
+        let (key, lasts): (Arc<str>, _) = match (session, self.session_ttl) {
             (Some(session), Some(ttl)) => (String::from(session).into(), ttl),
             // No digest holds a colon.
             _ => (format!("visitor:{visitor}").into(), self.ttl),
         };
-        let deliveries = self.webhooks.iter().map(|webhook| self.delivery(webhook, &visitor, now));
-        let chat = Arc::new(Chat {
-            session: key,
-            visitor: visitor.clone(),
-            account_id: self.account_id.clone(),
-            agent_id: self.agent_id.clone(),
-            at: now,
-            until: now.after(lasts),
-            known_until: now.after(self.ttl),
-            deliveries: deliveries.collect(),
-        });
-        store.note(Change::Chat { site: self.site.clone(), chat: chat.clone() });
-        chat
+        {
+            // Of two answers at the same moment one begins it.
+            let _beginning = webhooks.beginning.lock();
+            let known = store.memory().site(&self.site);
+            if known.is_some_and(|known| known.visits().has_begun(&key, now)) {
+                return false;
+            }
+            let each = self.webhooks.iter().map(|webhook| self.delivery(webhook, &visitor, now));
+            let chat = Arc::new(Chat {
+                session: key,
+                visitor: visitor.clone(),
+                account_id: self.account_id.clone(),
+                agent_id: self.agent_id.clone(),
+                at: now,
+                until: now.after(lasts),
+                known_until: now.after(self.ttl),
+                deliveries: each.collect(),
+            });
+            store.note(Change::Chat { site: self.site.clone(), chat });
+        }
+        let site = plan.sites.iter().find(|site| site.name == self.site);
+        if let (Some(site), Some(id)) = (site, self.id) {
+            let Self { name, email, request_id, .. } = self;
+            webhooks.enrich(site, Question { id, name, email, request_id });
+        }
+        true
     }
 
     fn delivery(&self, webhook: &Webhook, visitor: &Arc<str>, now: UnixTime) -> Arc<Delivery> {
@@ -146,3 +166,6 @@ fn trimmed(path: &str) -> &str {
         _ => path,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,36 +1,233 @@
 //! Asking the website's server about a verified visitor whose chat begins (`enrich:`).
+//!
+//! Nobody waits for it: the answer comes with a later request. One question about a visitor
+//! is under way at a time; an answer holds for `ttl`, and where there was none the next
+//! question waits a while.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Webhooks;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::wire::{self, Letter};
+use super::{Webhooks, details, fields};
+use crate::clock::UnixTime;
 use crate::identity::Identity;
-use crate::plan::Site;
+use crate::outbound::Shown;
+use crate::plan::{Enrich, Reach, Site};
+use crate::telemetry::Told;
+
+/// What questions are called among subscriptions: no other has a dot in its name.
+pub const ENRICH: &str = "details.enrich";
+
+/// How soon somebody is asked again who did not answer.
+const ASKED_AGAIN: Duration = Duration::from_secs(10);
+/// How often it is said of a site that its server does not answer.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+/// Most visitors of whom it is known that they have been asked about, and most questions that
+/// are under way.
+const MOST: usize = 100_000;
+const MOST_AT_ONCE: usize = 64;
 
 /// About whom is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Question {
     /// The verified id.
     pub id: Arc<str>,
     /// The signed name, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The signed email, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// The request that gave rise to it.
     pub request_id: Arc<str>,
 }
 
+#[derive(Serialize)]
+struct Body<'a> {
+    site: &'a str,
+    #[serde(flatten)]
+    question: &'a Question,
+}
+
+/// Who has been asked about.
+#[derive(Default)]
+pub struct AskedAbout(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// By site and id: until when nobody asks again; none: the question is under way.
+    until: HashMap<Arc<str>, HashMap<Arc<str>, Option<UnixTime>>>,
+    under_way: usize,
+    complained: HashMap<Arc<str>, UnixTime>,
+}
+
+impl AskedAbout {
+    /// Whether nobody is to ask about this visitor now.
+    fn holds(&self, site: &str, id: &str, now: UnixTime) -> bool {
+        let state = self.0.lock();
+        let until = state.until.get(site).and_then(|ids| ids.get(id));
+        until.is_some_and(|until| until.is_none_or(|until| now < until))
+    }
+
+    /// Says that a question is under way from now on; not, if one is, or an answer holds.
+    fn begin(&self, site: &Arc<str>, id: &Arc<str>, now: UnixTime) -> bool {
+        let mut state = self.0.lock();
+        if state.under_way >= MOST_AT_ONCE {
+            return false;
+        }
+        let ids = state.until.entry(site.clone()).or_default();
+        if ids.get(id).is_some_and(|until| until.is_none_or(|until| now < until)) {
+            return false;
+        }
+        if ids.len() >= MOST {
+            ids.retain(|_, until| until.is_none_or(|until| now < until));
+            if ids.len() >= MOST {
+                return false;
+            }
+        }
+        ids.insert(id.clone(), None);
+        state.under_way += 1;
+        true
+    }
+
+    fn end(&self, site: &str, id: &str, until: UnixTime) {
+        let mut state = self.0.lock();
+        state.under_way = state.under_way.saturating_sub(1);
+        if let Some(under_way) = state.until.get_mut(site).and_then(|ids| ids.get_mut(id)) {
+            *under_way = Some(until);
+        }
+    }
+
+    /// Whether it is time to complain of a site's server again.
+    fn complains(&self, site: &Arc<str>, now: UnixTime) -> bool {
+        let mut state = self.0.lock();
+        let last = state.complained.get(site);
+        let is_time = last.is_none_or(|last| now.since(*last) >= SAID_AGAIN);
+        if is_time {
+            state.complained.insert(site.clone(), now);
+        }
+        is_time
+    }
+}
+
 impl Webhooks {
     /// Asks in the background; the answer comes with a later request. Does nothing where
-    /// nobody is to be asked, or where an answer still holds.
-    pub fn enrich(self: &Arc<Self>, _site: &Site, _question: Question) {}
+    /// nobody is to be asked, or where an answer still holds. Needs a Tokio runtime.
+    pub fn enrich(self: &Arc<Self>, site: &Site, question: Question) {
+        let Some(enrich) = &site.website.enrich else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (webhooks, enrich) = (self.clone(), enrich.clone());
+        let (name, ttl) = (site.name.clone(), site.website.ttl);
+        let tells = site.website.details.as_ref().is_some_and(|details| details.push.is_some());
+        if !self.asked.begin(&name, &question.id, (self.clock)()) {
+            return;
+        }
+        runtime.spawn(async move {
+            let answer = webhooks.ask(&enrich, &name, &question).await;
+            let now = (webhooks.clock)();
+            let holds = match answer {
+                Ok(fields) => {
+                    if !fields.is_empty() {
+                        let until = now.after(ttl);
+                        let id = &question.id;
+                        let learned = details::learned(&name, id, fields, now, until, tells);
+                        webhooks.store.note(learned);
+                    }
+                    webhooks.count(ENRICH, Told::Delivered);
+                    enrich.ttl
+                }
+                Err(problem) => {
+                    webhooks.count(ENRICH, Told::Failed);
+                    if webhooks.asked.complains(&name, now) {
+                        let url = Shown(&enrich.url);
+                        tracing::warn!(site = %name, %url, problem, "a question about a visitor was not answered");
+                    }
+                    ASKED_AGAIN.min(enrich.ttl)
+                }
+            };
+            webhooks.asked.end(&name, &question.id, now.after(holds));
+        });
+    }
 
     /// The same for any request of somebody verified whose chat has begun, if what was
-    /// answered holds no longer. Costs one look-up.
-    pub fn enrich_if_stale(
-        self: &Arc<Self>,
-        _site: &Site,
-        _identity: &Identity,
-        _request_id: &str,
-    ) {
+    /// answered holds no longer. Costs a look-up or two.
+    pub fn enrich_if_stale(self: &Arc<Self>, site: &Site, identity: &Identity, request_id: &str) {
+        let (Some(_), Some(id)) = (&site.website.enrich, identity.id.as_deref()) else { return };
+        let now = (self.clock)();
+        if self.asked.holds(&site.name, id, now) {
+            return;
+        }
+        let known = self.store.memory().site(&site.name);
+        if known.is_some_and(|known| known.visits().knows(id, now)) {
+            let (name, email) = (identity.name.clone(), identity.email.clone());
+            let (id, request_id) = (id.into(), request_id.into());
+            self.enrich(site, Question { id, name, email, request_id });
+        }
+    }
+
+    async fn ask(
+        &self,
+        enrich: &Enrich,
+        site: &str,
+        question: &Question,
+    ) -> Result<Vec<(Arc<str>, Arc<str>)>, String> {
+        let body = serde_json::to_string(&Body { site, question });
+        let letter = Letter::plain(body.map_err(|error| error.to_string())?);
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        let letter = wire::standard::sign(letter, &enrich.secrets, &id, (self.clock)())?;
+        let request = letter.to(&enrich.url);
+        let answer = self.carrier.carry(Reach::Anywhere, request, enrich.timeout).await;
+        let answer = answer.map_err(|failure| failure.to_string())?;
+        match answer.status.as_u16() {
+            // Nothing is known of him.
+            204 => Ok(Vec::new()),
+            200..=299 => fields::read(&answer.body.map_err(|failure| failure.to_string())?),
+            300..=399 => {
+                Err(format!("status {}: redirects are not followed", answer.status.as_u16()))
+            }
+            status => Err(format!("status {status}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> UnixTime {
+        UnixTime::from_secs(secs)
+    }
+
+    #[test]
+    fn one_question_about_a_visitor_is_under_way_and_its_answer_holds() {
+        let asked = AskedAbout::default();
+        let (site, ada): (Arc<str>, Arc<str>) = ("acme".into(), "ada".into());
+        assert!(!asked.holds("acme", "ada", at(0)) && asked.begin(&site, &ada, at(0)));
+        assert!(asked.holds("acme", "ada", at(999)) && !asked.begin(&site, &ada, at(999)));
+        assert!(asked.begin(&site, &"bob".into(), at(0)));
+        asked.end("acme", "ada", at(10));
+        assert!(asked.holds("acme", "ada", at(9)) && !asked.begin(&site, &ada, at(9)));
+        assert!(asked.begin(&site, &ada, at(10)));
+    }
+
+    #[test]
+    fn no_more_questions_are_under_way_than_a_server_can_be_asked() {
+        let asked = AskedAbout::default();
+        let site: Arc<str> = "acme".into();
+        let begun = (0..100).filter(|id| asked.begin(&site, &id.to_string().into(), at(0)));
+        assert_eq!(begun.count(), MOST_AT_ONCE);
+        asked.end("acme", "0", at(1));
+        assert!(asked.begin(&site, &"99".into(), at(0)));
+    }
+
+    #[test]
+    fn it_is_said_once_a_minute_that_a_server_does_not_answer() {
+        let (asked, site) = (AskedAbout::default(), "acme".into());
+        let said = [0, 1, 59, 60, 61].map(|secs| asked.complains(&site, at(secs)));
+        assert_eq!(said, [true, false, false, true, false]);
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Webhooks;
 use crate::plan::{Site, Webhook};
+use crate::store::outbox::Hook;
 
 /// How a subscription is, as the admin API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,13 +35,13 @@ pub enum State {
 impl Webhooks {
     /// How a subscription of a site is.
     pub fn status(&self, site: &Site, webhook: &Webhook) -> Status {
-        let known = self.store.memory().site(&site.name);
-        let said = known.and_then(|known| known.subscriptions().confirmation(&webhook.name));
-        match said.filter(|said| said.print == webhook.print) {
-            None => Status { state: State::Unverified, since: None, problem: None },
+        let hook = Hook { site: site.name.clone(), name: webhook.name.clone() };
+        let problem = self.endpoints.lock().get(&hook).and_then(|endpoint| endpoint.trouble());
+        match self.said(&site.name, webhook) {
+            None => Status { state: State::Unverified, since: None, problem },
             Some(said) => {
                 let state = if said.wanted { State::Active } else { State::Stopped };
-                Status { state, since: Some(said.at.as_secs()), problem: None }
+                Status { state, since: Some(said.at.as_secs()), problem }
             }
         }
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Webhooks;
 use crate::config;
-use crate::plan::{Site, Webhook};
+use crate::plan::{Reach, Site, Webhook};
+use crate::store::outbox::{Depth, Hook};
 use crate::store::{Change, Outage};
 
 /// Why a subscription was not made.
@@ -43,30 +44,41 @@ impl Webhooks {
         site: &Site,
         entry: &str,
     ) -> Result<Arc<Webhook>, SubscribeError> {
-        let webhook = config::subscription(entry, site).map_err(SubscribeError::Invalid)?;
-        if self.subscriptions(site).iter().any(|other| other.name == webhook.name) {
+        let private = site.website.private_targets;
+        let reach = if private { Reach::Anywhere } else { Reach::Outside };
+        let webhook = config::subscription(entry, reach).map_err(SubscribeError::Invalid)?;
+        let is_it = |other: &Arc<Webhook>| other.name == webhook.name;
+        if self.subscriptions(site).iter().any(is_it) {
             return Err(SubscribeError::Exists);
         }
         let (name, entry) = (webhook.name.clone(), Some(entry.into()));
         let change = Change::Subscription { site: site.name.clone(), webhook: name, entry };
         self.store.write(change).await?;
-        Ok(Arc::new(webhook))
+        // The very one that is delivered to, if it can be found already.
+        let made = self.subscriptions(site).into_iter().find(is_it);
+        Ok(made.unwrap_or_else(|| Arc::new(webhook)))
     }
 
-    /// Ends one that was made so, and drops what is kept for it.
+    /// Ends one that was made so, and drops what is kept for it. What is kept for one that is
+    /// not there any more is dropped as well.
     ///
     /// # Errors
-    /// It could not be made durable.
+    /// It could not be made durable; to be tried again.
     pub async fn unsubscribe(&self, site: &Site, name: &str) -> Result<Unsubscribed, Outage> {
         if site.website.webhooks.iter().any(|own| *own.name == *name) {
             return Ok(Unsubscribed::OfConfiguration);
         }
-        let subscribed = self.subscriptions(site);
-        let Some(webhook) = subscribed.iter().find(|made| *made.name == *name) else {
+        let hook = Hook { site: site.name.clone(), name: name.into() };
+        let known = self.store.memory().site(&site.name);
+        let known = known.map(|known| known.subscriptions().entries()).unwrap_or_default();
+        if known.iter().any(|(made, _)| **made == *name) {
+            let (site, webhook) = (hook.site.clone(), hook.name.clone());
+            self.store.write(Change::Subscription { site, webhook, entry: None }).await?;
+        } else if self.store.outbox().depth(&hook).await? == Depth::default() {
             return Ok(Unsubscribed::Unknown);
-        };
-        let (site, webhook) = (site.name.clone(), webhook.name.clone());
-        self.store.write(Change::Subscription { site, webhook, entry: None }).await?;
+        }
+        // Last: while the subscription is there, nothing of it may be lost.
+        self.store.outbox().drop_all(&hook).await?;
         Ok(Unsubscribed::Done)
     }
 }

@@ -46,6 +46,7 @@ async fn it_is_accessible_in_dark_light_and_on_a_phone() {
         page.settled().await;
         inspect(&page, look, &format!("{name}-guest")).await;
         page.push("sign-in").await;
+        page.until("document.querySelector('#agents').innerText.includes('Gold')").await;
         inspect(&page, look, &format!("{name}-signed-in")).await;
         page.push("tamper").await;
         inspect(&page, look, &format!("{name}-refused")).await;
@@ -63,7 +64,10 @@ async fn it_is_accessible_in_dark_light_and_on_a_phone() {
         let agents = chromium.open(&demo.agents, look).await;
         agents.until("!!document.querySelector('.visitor.verified')").await;
         inspect(&agents, look, &format!("{name}-agents")).await;
-        for done in [page, chat, agents] {
+        let crm = chromium.open(&format!("{}crm", demo.page), look).await;
+        crm.until("!!document.querySelector('.signed.good')").await;
+        inspect(&crm, look, &format!("{name}-crm")).await;
+        for done in [page, chat, agents, crm] {
             done.close().await;
         }
     }

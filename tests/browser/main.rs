@@ -15,6 +15,7 @@
 
 mod buttons;
 mod chromium;
+mod crm;
 mod demo;
 mod looks;
 mod people;

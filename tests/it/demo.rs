@@ -112,13 +112,20 @@ async fn the_curl_line_works_when_pasted_and_ctrl_c_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_demos_at_a_time_find_ports_of_their_own_and_print_them_aligned() {
     let (one, other) = (Demo::start(), Demo::start());
-    for name in ["Open this page", "Agents' view", "Gateway", "Its metrics", "Its configuration"] {
+    for name in [
+        "Open this page",
+        "Agents' view",
+        "The website's CRM",
+        "Gateway",
+        "Its metrics",
+        "Its configuration",
+    ] {
         assert_ne!(one.link(name), other.link(name));
         let line = one.printed.iter().find(|line| line.trim().starts_with(name)).expect(name);
         assert_eq!(line.find(one.link(name)), Some(21), "{line}");
     }
     for demo in [&one, &other] {
-        for name in ["Open this page", "Agents' view", "Its metrics"] {
+        for name in ["Open this page", "Agents' view", "The website's CRM", "Its metrics"] {
             let url = demo.link(name);
             let page = pasted(&format!("curl -sS -o /dev/null -w '%{{http_code}}' {url}"));
             assert_eq!(page, "200", "{url}");

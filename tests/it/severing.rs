@@ -16,6 +16,7 @@ use countersign::proxy::{Gate, Journey};
 use countersign::reload::Current;
 use countersign::telemetry::Metrics;
 use countersign::upstream::{Cutter, Upstreams};
+use countersign::webhook::Webhooks;
 use countersign::{config, store};
 use pingora::apps::{HttpServerOptions, ServerApp};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -168,7 +169,9 @@ impl Gateway {
         let current = Current::new(loader, plan, metrics.clone());
         let upstreams = Upstreams::new(tokio::runtime::Handle::current());
         let cutters = Cutters::default();
-        let gate = Gate::new(current.clone(), upstreams, Drain::new(), store, Registry::new());
+        let webhooks = Webhooks::new(store.clone(), &current.load().plan);
+        let registry = Registry::new();
+        let gate = Gate::new(current.clone(), upstreams, Drain::new(), store, webhooks, registry);
         let mut proxy =
             http_proxy(&Arc::new(ServerConf::default()), Keeper { gate, cutters: cutters.clone() });
         let mut options = HttpServerOptions::default();

@@ -34,13 +34,14 @@ async fn open(url: &str, metrics: &Arc<Metrics>) -> Result<Arc<Store>, OpenError
     store::open(&Opening { plan: &plan, metrics, accept_empty: false }).await
 }
 
-struct Replica {
-    store: Arc<Store>,
+/// One of the instances.
+pub struct Replica {
+    pub store: Arc<Store>,
     registry: Registry,
 }
 
 impl Replica {
-    async fn of(address: SocketAddr) -> Self {
+    pub async fn of(address: SocketAddr) -> Self {
         Self::at(&format!("redis://{address}")).await
     }
 
@@ -51,7 +52,7 @@ impl Replica {
         Self { store, registry }
     }
 
-    fn site(&self) -> Arc<SiteMemory> {
+    pub fn site(&self) -> Arc<SiteMemory> {
         self.store.memory().site("acme").unwrap_or_default()
     }
 
@@ -59,7 +60,7 @@ impl Replica {
         self.site().mark(id, UnixTime::now()).banned
     }
 
-    async fn ban(&self, id: &str) {
+    pub async fn ban(&self, id: &str) {
         self.store.write(ban(id)).await.unwrap();
         assert!(self.bans(id), "a write that was acknowledged is in force");
     }
@@ -79,7 +80,7 @@ impl Replica {
     }
 
     /// Waits until all that this one noted has reached another.
-    async fn behind_all_noted(&self, other: &Self) {
+    pub async fn behind_all_noted(&self, other: &Self) {
         static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let last = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let last = format!("behind {last}");
@@ -103,7 +104,7 @@ impl Replica {
         self.site().session(&session)
     }
 
-    async fn is_up(&self, up: bool) {
+    pub async fn is_up(&self, up: bool) {
         let holds = async || self.store.state().up == up;
         eventually("the store's state changes", PATIENCE, holds).await;
         eventually("and whether memory is current", PATIENCE, async || {
@@ -118,7 +119,7 @@ impl Replica {
     }
 }
 
-fn site() -> Arc<str> {
+pub fn site() -> Arc<str> {
     "acme".into()
 }
 
@@ -143,7 +144,7 @@ fn binding(id: &str, bound: u64) -> Binding {
 }
 
 /// Two replicas on one server.
-async fn two(server: &RedisServer) -> (Replica, Replica) {
+pub async fn two(server: &RedisServer) -> (Replica, Replica) {
     (Replica::of(server.address).await, Replica::of(server.address).await)
 }
 
@@ -644,11 +645,63 @@ async fn a_user_with_the_documented_permissions_alone_is_enough() {
     let lapsed = Ban { reason: None, since: at, until: Some(UnixTime::from_millis(now() + 20)) };
     one.store.write(Change::Ban { site: site(), id: "eve".into(), ban: lapsed }).await.unwrap();
     eventually("it lapses", SECOND, async || !one.bans("eve")).await;
+    deliver_once(&one).await;
     server.ask::<i64>(&["DEL", "countersign:meta"]).await;
     let late = Replica::at(&format!("redis://countersign:sesame@{}", server.address)).await;
     late.hears_of("bob", 2 * SECOND).await;
     assert_eq!(late.store.state().detail, format!("follows {}", server.address));
     assert_eq!(server.ask::<i64>(&["HEXISTS", "countersign:bans", "acme/eve"]).await, 0, "tidied");
+}
+
+/// Everything that is done with deliveries.
+async fn deliver_once(one: &Replica) {
+    let (at, until) = (UnixTime::now(), UnixTime::from_millis(now() + 5_000));
+    let event = serde_json::json!({
+        "kind": "chat.started", "at": at, "request_id": "", "account_id": "", "agent_id": "",
+        "verified": true,
+    });
+    let told = |id: &str| serde_json::json!({ "id": id, "webhook": "crm", "visitor": "cy", "event": event });
+    let chat = serde_json::json!({
+        "session": "s", "visitor": "cy", "account_id": "", "agent_id": "", "at": at,
+        "until": until, "known_until": until, "deliveries": [told("d1"), told("d2")],
+    });
+    let chat = Arc::new(serde_json::from_value(chat).unwrap());
+    one.store.write(Change::Chat { site: site(), chat }).await.unwrap();
+    let posted = serde_json::json!({
+        "visitor": "cy", "fields": [["Age", "25"]], "at": at, "until": until,
+    });
+    let posted = Arc::new(serde_json::from_value(posted).unwrap());
+    one.store.write(Change::Details { site: site(), posted }).await.unwrap();
+    for entry in [Some("{}".into()), None] {
+        let change = Change::Subscription { site: site(), webhook: "crm".into(), entry };
+        one.store.write(change).await.unwrap();
+    }
+    let confirmation = store::Confirmation { print: 1, wanted: true, at };
+    let change = Change::Confirmation { site: site(), webhook: "crm".into(), confirmation };
+    one.store.write(change).await.unwrap();
+    let hook = store::outbox::Hook { site: site(), name: "crm".into() };
+    let outbox = one.store.outbox();
+    assert!(outbox.owns(&hook).await.unwrap() && outbox.owns(&hook).await.unwrap());
+    assert_eq!(outbox.take(&hook, at, 9).await.unwrap().len(), 2);
+    use store::outbox::{DeliveryState, Progress, Replayed};
+    for state in [DeliveryState::Queued, DeliveryState::Dead] {
+        let progress = Progress { state, attempts: 1, ..Progress::fresh(at) };
+        outbox.settle(&hook, &"d1".into(), progress).await.unwrap();
+    }
+    assert_eq!(outbox.list(&hook, None, 9).await.unwrap().len(), 2);
+    assert_eq!(outbox.depth(&hook).await.unwrap().dead, 1);
+    assert_eq!(outbox.replay(&hook, "d1", at).await, Ok(Replayed::Queued));
+    outbox.give_back(&hook, &"d2".into()).await;
+    assert_eq!(outbox.take(&hook, at, 9).await.unwrap().len(), 2);
+    for id in ["d1", "d2"] {
+        let state = DeliveryState::Delivered;
+        let progress = Progress { state, attempts: 1, ..Progress::fresh(at) };
+        outbox.settle(&hook, &id.into(), progress).await.unwrap();
+    }
+    let forget = Change::Forget { site: site(), id: "cy".into(), at: UnixTime::now() };
+    one.store.write(forget).await.unwrap();
+    outbox.forget(&site(), "cy").await.unwrap();
+    outbox.drop_all(&hook).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,32 +1,45 @@
 //! The example chat backend: a few HTTP endpoints, the room's WebSockets, an agents' view.
 //!
-//! It never sees a key or a token and verifies nothing. Whatever it knows of a visitor it
-//! read from the gateway's headers ([`heard`](super::heard)). Because a page cannot look
-//! behind a gateway, its answers say what it received.
+//! It never sees a visitor's key or token and verifies none. Whatever it knows of a visitor it
+//! read from the gateway's headers ([`heard`](super::heard)), or was told by the gateway itself
+//! while the chat goes on, which is signed. Because a page cannot look behind a gateway, its
+//! answers say what it received.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::heard::{self, Visitor};
-use super::page;
 use super::room::Room;
 use super::web::{self, Answer, Asked};
+use super::{page, signature};
+use crate::clock::UnixTime;
 
 /// The backend.
 pub struct Backend {
     room: Arc<Room>,
     /// The website's origins, whose pages may read the answers.
     origins: Vec<String>,
+    /// What the gateway signs with when it is the one that asks.
+    push: String,
+}
+
+/// What the gateway passes on, as far as it is looked at.
+#[derive(Deserialize)]
+struct Told {
+    site: String,
+    id: String,
+    details: Map<String, Value>,
 }
 
 impl Backend {
     /// A backend with an empty room.
-    pub fn new(origins: Vec<String>) -> Arc<Self> {
-        Arc::new(Self { room: Room::new(), origins })
+    pub fn new(origins: Vec<String>, push: String) -> Arc<Self> {
+        Arc::new(Self { room: Room::new(), origins, push })
     }
 
     /// Answers one request.
@@ -52,6 +65,7 @@ impl Backend {
             | (&Method::POST, ["messages"] | ["connectwidget", "api", _, "start"]) => {
                 self.arrive(asked).await
             }
+            (&Method::POST, ["details"]) => self.details(asked).await,
             (&Method::GET, ["agent"] | ["agent", ""]) => page::file("agent.html"),
             // RingCentral's iframe; here every system has one.
             (&Method::GET, ["chat", "demo", "web"]) => {
@@ -74,6 +88,23 @@ impl Backend {
         let conversation = self.room.arrive(&Visitor::of(&asked));
         let received = heard::request(&asked, &body);
         web::json(&json!({ "received": received, "conversation": conversation }))
+    }
+
+    /// What the website's server has said of a visitor, as the gateway passes it on. A visitor
+    /// can send such a request too, and cannot sign it.
+    async fn details(&self, asked: Asked) -> Answer {
+        let (parts, body) = asked.into_parts();
+        let body = web::body(http::Request::new(body)).await.unwrap_or_default();
+        if !signature::standard(&self.push, &parts.headers, &body, UnixTime::now()) {
+            return web::text(StatusCode::UNAUTHORIZED, "The signature does not fit.\n");
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Told { site, id, details }) => {
+                self.room.learn(&site, &id, &Value::Object(details));
+                web::text(StatusCode::OK, "")
+            }
+            Err(_) => web::text(StatusCode::BAD_REQUEST, "These are no details.\n"),
+        }
     }
 
     fn room(&self, asked: Asked) -> Answer {

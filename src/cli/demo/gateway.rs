@@ -5,19 +5,18 @@
 //! operator would, and the gateway notices by itself. Whether it has is read from its own
 //! metrics.
 
-use std::fmt::Write as _;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::admin::{self, Told};
+use super::configuration::{Shared, configuration, key_id, write, write_key};
 use crate::config;
-use crate::dialect::fresh;
 use crate::gate::policy::Mode;
 use crate::plan::{Plan, Site};
 
@@ -44,7 +43,7 @@ pub const SYSTEMS: [System; 4] = [
 
 /// The system that takes every host name which is no other's, so that a plain
 /// `127.0.0.1` works in a `curl` command.
-const CATCH_ALL: &str = "zendesk";
+pub const CATCH_ALL: &str = "zendesk";
 
 /// Where everything listens.
 #[derive(Clone, Copy, Debug)]
@@ -64,15 +63,17 @@ pub struct Gateway {
     folder: PathBuf,
     addresses: Addresses,
     widget: String,
+    shared: Shared,
     plan: ArcSwap<Plan>,
     state: Mutex<Vec<State>>,
 }
 
 /// What can change about a system.
-struct State {
-    mode: Mode,
+pub struct State {
+    /// Its mode.
+    pub mode: Mode,
     /// Number of the key that signs; the one before it still verifies.
-    key: u32,
+    pub key: u32,
 }
 
 /// What went wrong with the folder or the configuration.
@@ -97,11 +98,12 @@ impl Gateway {
         for system in &SYSTEMS {
             write_key(&folder, system, 1)?;
         }
+        let shared = Shared::write(&folder)?;
         let widget = uuid::Uuid::now_v7().to_string();
         let text = configuration(&addresses, &widget, &state);
         write(&folder.join("countersign.yaml"), text.as_bytes())?;
         let plan = ArcSwap::from_pointee(load(&folder.join("countersign.yaml"))?);
-        Ok(Self { folder, addresses, widget, plan, state: Mutex::new(state) })
+        Ok(Self { folder, addresses, widget, shared, plan, state: Mutex::new(state) })
     }
 
     /// The configuration's path.
@@ -112,6 +114,11 @@ impl Gateway {
     /// Amazon's widget id.
     pub fn widget(&self) -> &str {
         &self.widget
+    }
+
+    /// What the website's server and the backend know.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Where everything listens.
@@ -165,26 +172,48 @@ impl Gateway {
 
     /// Number of the configuration in force; 0 when nobody answers.
     async fn generation(&self) -> u64 {
-        let metrics = self.ask("/metrics").await.unwrap_or_default();
+        let metrics = self.ask("GET", "/metrics", None, "").await;
+        let metrics = metrics.map(|told| told.body).unwrap_or_default();
         let line = metrics.lines().find_map(|l| l.strip_prefix("countersign_config_generation "));
         line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
     }
 
     /// Waits until the gateway serves.
     pub async fn ready(&self) {
-        while !self.ask("/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+        while !self.ask("GET", "/readyz", None, "").await.is_ok_and(|told| told.status == 200) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// The admin listener's whole answer.
-    async fn ask(&self, path: &str) -> io::Result<String> {
-        let mut stream = tokio::net::TcpStream::connect(self.addresses.admin).await?;
-        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer)
+    /// Asks the admin API for a change to a system's site, as an operator does.
+    ///
+    /// # Errors
+    /// A sentence: nobody answers, or not as hoped.
+    pub async fn administer(
+        &self,
+        system: &System,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<(), String> {
+        let (path, token) = (format!("/v1/sites/{}{path}", system.name), &self.shared.admin);
+        let told = self.ask(method, &path, Some(&format!("Bearer {token}")), body).await;
+        match told {
+            Ok(told) if told.status / 100 == 2 => Ok(()),
+            Ok(told) => Err(format!("{method} {path}: {} {}", told.status, told.body)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// One question to the admin listener.
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: Option<&str>,
+        body: &str,
+    ) -> io::Result<Told> {
+        admin::ask(self.addresses.admin, method, path, authorization, body).await
     }
 }
 
@@ -206,80 +235,6 @@ fn state_of<'s>(state: &'s mut [State], system: &System) -> Result<&'s mut State
 
 fn load(file: &Path) -> Result<Plan, Trouble> {
     config::load(file).map_err(|problems| Trouble::Configuration(problems.to_string()))
-}
-
-fn key_id(number: u32) -> String {
-    format!("key_{number}")
-}
-
-fn write_key(folder: &Path, system: &System, number: u32) -> Result<(), Trouble> {
-    let secret = fresh::secret().map_err(|error| Trouble::Configuration(error.to_string()))?;
-    let name = format!("{}-{}.secret", system.name, key_id(number));
-    Ok(write(&folder.join("keys").join(name), secret.expose())?)
-}
-
-/// Writes a file for the owner alone, beside its place, and renames it over it.
-fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    io::Write::write_all(&mut file, contents)?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// `countersign.yaml`, for people to read too.
-fn configuration(addresses: &Addresses, widget: &str, state: &[State]) -> String {
-    let Addresses { gateway, admin, backend, website } = addresses;
-    let port = gateway.port();
-    let mut listeners = format!("  - address: {gateway}\n");
-    // `*.localhost` may lead to either.
-    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
-        let _ = writeln!(listeners, "  - address: \"[::1]:{port}\"");
-    }
-    let mut text = format!(
-        "# Made by `countersign demo`; gone when it ends. Edit it: it is reloaded.\n\
-         version: 1\n\
-         listeners:\n{listeners}\
-         admin: {{ address: \"{admin}\" }}\n\
-         drain: {{ delay: 0s, spread: 0s, timeout: 2s }}\n\
-         sites:\n"
-    );
-    for (system, State { mode, key }) in SYSTEMS.iter().zip(state) {
-        let System { name, dialect, parameter } = system;
-        let _ = writeln!(text, "  {name}:");
-        if *name != CATCH_ALL {
-            let _ = writeln!(text, "    hosts: [{name}.localhost]");
-        }
-        let _ = write!(
-            text,
-            "    upstream: http://{backend}\n    dialect: {dialect}\n    mode: {}\n    keys:\n",
-            mode.name()
-        );
-        for number in (key.saturating_sub(1).max(1)..=*key).rev() {
-            let id = key_id(number);
-            let _ = writeln!(
-                text,
-                "      - {{ id: {id}, secret: {{ file: keys/{name}-{id}.secret }} }}"
-            );
-        }
-        let _ = write!(
-            text,
-            "    allowed_origins: [\"http://{website}\", \"http://localhost:{}\"]\n    routes:\n      \
-             - {{ path: /agent/*, mode: off }}\n      - {{ path: /chat/demo/assets/*, mode: off }}\n",
-            website.port()
-        );
-        if *dialect == "amazon-connect" {
-            // Neither an iframe nor a WebSocket can send the vendor's header.
-            for path in ["/room", "/chat/*/web"] {
-                let _ = writeln!(
-                    text,
-                    "      - {{ path: {path}, sources: [ {{ query: {parameter} }} ] }}"
-                );
-            }
-            let _ = write!(text, "    audience: {widget}\n    id_claim: /attributes/memberID\n");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

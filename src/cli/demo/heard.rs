@@ -24,6 +24,8 @@ pub struct Visitor {
     pub attributes: Value,
     /// What was said without proof, an object.
     pub claimed: Value,
+    /// What the website's server has said of them, an object.
+    pub details: Value,
     /// Why a guest is one.
     pub reason: Option<String>,
     /// Which of the website's keys vouched.
@@ -44,6 +46,7 @@ impl Visitor {
             email: plain(headers, "Countersign-Email"),
             attributes: object(headers, "Countersign-Attributes"),
             claimed: object(headers, "Countersign-Claimed"),
+            details: object(headers, "Countersign-Details"),
             reason: plain(headers, "Countersign-Reason"),
             key: plain(headers, "Countersign-Key"),
             browser: parameter(request.uri(), "browser").unwrap_or_default(),
@@ -54,17 +57,23 @@ impl Visitor {
     /// guest only this very browser.
     pub fn key(&self) -> String {
         match &self.id {
-            Some(id) if self.verified => format!("id {id}"),
+            Some(id) if self.verified => Self::proven(id),
             _ => format!("browser {}", self.browser),
         }
     }
 
+    /// What the conversation of a proven id is filed under.
+    pub fn proven(id: &str) -> String {
+        format!("id {id}")
+    }
+
     /// For the page.
     pub fn json(&self) -> Value {
-        let Self { verified, id, name, email, attributes, claimed, reason, key, .. } = self;
+        let Self { verified, id, name, email, attributes, claimed, details, reason, key, .. } =
+            self;
         json!({
             "verified": verified, "id": id, "name": name, "email": email, "key": key,
-            "attributes": attributes, "claimed": claimed, "reason": reason,
+            "attributes": attributes, "claimed": claimed, "details": details, "reason": reason,
         })
     }
 }

@@ -3,15 +3,19 @@
 //!
 //! The gateway is the real one, given a configuration in a temporary folder ([`gateway`]).
 //! The [`website`] signs its visitor and serves the [`page`]; the [`backend`] believes the
-//! gateway's headers and answers with what it received. Ctrl-C ends all three, and the
-//! folder goes.
+//! gateway's headers and answers with what it received; the website's [`crm`] hears of chats
+//! and says more of whoever began one. Ctrl-C ends them all, and the folder goes.
 
+mod admin;
 mod backend;
+mod configuration;
+mod crm;
 mod gateway;
 mod heard;
 mod inspect;
 mod page;
 mod room;
+mod signature;
 mod web;
 mod website;
 
@@ -136,7 +140,7 @@ impl Sockets {
 fn start(runtime: &Runtime, gateway: &Arc<Gateway>, sockets: Sockets) {
     let website = sockets.website.local_addr().map_or(0, |address| address.port());
     let origins = ["127.0.0.1", "localhost"].map(|host| format!("http://{host}:{website}"));
-    let backend = Backend::new(origins.to_vec());
+    let backend = Backend::new(origins.to_vec(), gateway.shared().push.clone());
     runtime.spawn(web::serve(sockets.backend, move |asked| backend.clone().answer(asked)));
     let website = Website::new(gateway.clone());
     runtime.spawn(web::serve(sockets.website, move |asked| website.clone().answer(asked)));
@@ -155,6 +159,7 @@ fn links(gateway: &Gateway) -> String {
     let rows = [
         ("Open this page", at(website, "/"), "sign in, then try to fool the chat"),
         ("Agents' view", at(backend, "/agent"), "what the chat backend knows"),
+        ("The website's CRM", at(website, "/crm"), "hears of chats, says who it is"),
         ("Gateway", at(front, "/"), "the real one"),
         ("Its metrics", at(admin, "/metrics"), ""),
         ("Its configuration", gateway.file().display().to_string(), "edit it: it is reloaded"),

@@ -12,10 +12,10 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str)] = &files! {
-    "index.html" "agent.html" "chat.html" "style.css"
+    "index.html" "agent.html" "chat.html" "crm.html" "style.css"
     "main.js" "attacks.js" "systems.js" "exchange.js" "compare.js" "dom.js" "chat.js"
     "chat-page.js" "agents.js" "agent-page.js" "inspector.js" "editor.js" "widgets.js"
-    "uchat.js" "zendesk.js" "ringcentral.js" "amazon.js"
+    "crm.js" "crm-page.js" "uchat.js" "zendesk.js" "ringcentral.js" "amazon.js"
 };
 
 /// What a page may load: its own files; it may talk to loopback, and show the chat's iframe.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -60,7 +60,17 @@ impl Room {
 
     /// Creates or matches the visitor's conversation, and tells it.
     pub fn arrive(&self, visitor: &Visitor) -> Value {
-        self.change(&key(visitor), |conversation| conversation.visitor = visitor.clone(), visitor)
+        self.change(&key(visitor), |conversation| conversation.meet(visitor), visitor)
+    }
+
+    /// What the website's server has said of somebody while the chat goes on; whoever is not
+    /// here brings it along with the next request.
+    pub fn learn(&self, site: &str, id: &str, details: &Value) {
+        let key = (site.to_owned(), Visitor::proven(id));
+        let visitor = self.conversations.lock().get(&key).map(|found| found.visitor.clone());
+        if let Some(visitor) = visitor {
+            self.change(&key, |known| known.visitor.details = details.clone(), &visitor);
+        }
     }
 
     /// Talks with one browser of a visitor until it goes.
@@ -70,7 +80,7 @@ impl Room {
         let entered = self.change(
             &key,
             |conversation| {
-                conversation.visitor = visitor.clone();
+                conversation.meet(&visitor);
                 conversation.browsers += 1;
             },
             &visitor,
@@ -183,6 +193,14 @@ impl Conversation {
         Self { visitor, nickname: None, browsers: 0, messages: Vec::new(), used: 0 }
     }
 
+    /// Whoever comes from before the details came does not take them away.
+    fn meet(&mut self, visitor: &Visitor) {
+        let known = std::mem::replace(&mut self.visitor, visitor.clone());
+        if self.visitor.details.as_object().is_none_or(Map::is_empty) {
+            self.visitor.details = known.details;
+        }
+    }
+
     fn json(&self, key: &str) -> Value {
         json!({
             "key": key, "visitor": self.visitor.json(), "nickname": self.nickname,
@@ -262,6 +280,21 @@ mod tests {
             assert_eq!(told["nickname"] == "Shorty", renamed, "{told}");
             assert_eq!(told["messages"], json!([{ "from": "agent", "text": "hello" }]));
         }
+    }
+
+    #[test]
+    fn details_are_shown_during_the_chat_to_the_agents_of_their_site() {
+        let room = Room::new();
+        room.arrive(&visitor("u1", "a"));
+        let details = |room: &Room| room.all("s")["conversations"][0]["visitor"]["details"].clone();
+        room.learn("t", "u1", &json!({ "Plan": "Gold" }));
+        room.learn("s", "u2", &json!({ "Plan": "Gold" }));
+        assert_eq!(details(&room), json!({}));
+        assert_eq!(count(&room), 1);
+        room.learn("s", "u1", &json!({ "Plan": "Gold" }));
+        // Another browser's connection is older than they are.
+        room.arrive(&visitor("u1", "b"));
+        assert_eq!(details(&room), json!({ "Plan": "Gold" }));
     }
 
     #[test]

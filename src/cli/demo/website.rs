@@ -1,5 +1,5 @@
-//! The example website: the page, and the endpoints that sign its visitor in each vendor's
-//! own shape.
+//! The example website: the page, the endpoints that sign its visitor in each vendor's own
+//! shape, and the CRM that webhooks go to.
 //!
 //! A real website signs whom its session says; this one has a single customer, always
 //! logged in. What it must share with any real one: the secret stays on the server, nobody
@@ -12,6 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
+use super::crm::Crm;
 use super::gateway::{self, Gateway, SYSTEMS, System};
 use super::web::{self, Answer, Asked};
 use super::{inspect, page};
@@ -30,12 +31,13 @@ const TTL: u64 = 300;
 /// The website.
 pub struct Website {
     gateway: Arc<Gateway>,
+    crm: Arc<Crm>,
 }
 
 impl Website {
     /// A website whose chat is behind this gateway.
     pub fn new(gateway: Arc<Gateway>) -> Arc<Self> {
-        Arc::new(Self { gateway })
+        Arc::new(Self { crm: Crm::new(gateway.clone()), gateway })
     }
 
     /// Answers one request.
@@ -47,6 +49,12 @@ impl Website {
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         match (asked.method(), segments.as_slice()) {
             (&Method::GET, [""]) => page::file("index.html"),
+            (&Method::GET, ["crm"]) => page::file("crm.html"),
+            (&Method::GET, ["crm", "feed"]) => self.feed(asked),
+            (_, ["webhooks", name]) => match gateway::system(name) {
+                Some(system) => self.crm.receive(system, asked).await,
+                None => web::not_found(),
+            },
             (&Method::GET, ["assets", name]) => page::file(name),
             (&Method::GET, ["demo.json"]) => web::json(&self.facts()),
             (&Method::GET, ["token", name]) => {
@@ -74,8 +82,35 @@ impl Website {
                 }
                 _ => web::not_found(),
             },
+            (&Method::POST, [power @ ("ban" | "pardon" | "logout"), name]) => {
+                match gateway::system(name) {
+                    Some(system) => told(self.use_power(power, system).await),
+                    None => web::not_found(),
+                }
+            }
             _ => web::not_found(),
         }
+    }
+
+    /// What an operator can do to the customer; the page shows what comes of it.
+    async fn use_power(&self, power: &str, system: &System) -> Result<Value, String> {
+        let ban = format!("/bans/{ID}");
+        let (method, path, body) = match power {
+            "ban" => ("PUT", ban.as_str(), json!({ "reason": "the demo's button" })),
+            "pardon" => ("DELETE", ban.as_str(), json!({})),
+            _ => ("POST", "/logouts", json!({ "id": ID })),
+        };
+        self.gateway.administer(system, method, path, &body.to_string()).await?;
+        Ok(json!({ "done": power }))
+    }
+
+    /// What the website's server does, as it happens; for its own pages alone.
+    fn feed(&self, asked: Asked) -> Answer {
+        if !is_own(asked.headers(), &Method::POST) {
+            return web::text(StatusCode::FORBIDDEN, "This website is for its own pages only.\n");
+        }
+        let crm = self.crm.clone();
+        web::upgrade(asked, |socket| crm.tell(socket))
     }
 
     fn for_system(
@@ -110,7 +145,7 @@ impl Website {
             "systems": systems, "widget": self.gateway.widget(),
             "modes": Mode::ALL.iter().map(|mode| mode.name()).collect::<Vec<_>>(),
             "visitor": { "id": ID, "name": NAME, "email": EMAIL },
-            "agents": format!("http://{}/agent", addresses.backend),
+            "crm": "/crm", "agents": format!("http://{}/agent", addresses.backend),
             "metrics": format!("http://{}/metrics", addresses.admin),
             "configuration": self.gateway.file().display().to_string(),
         })

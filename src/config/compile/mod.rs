@@ -7,6 +7,8 @@
 mod accepts;
 mod access;
 mod algorithm;
+mod chat_started;
+mod details;
 mod dialect;
 mod hosts;
 mod key;
@@ -15,17 +17,23 @@ mod key_set;
 mod listener;
 mod memory;
 mod pattern;
+mod receiver;
 mod route;
 mod secret;
 mod session;
 mod settings;
 mod signing;
+mod signing_secret;
 mod site;
 mod source;
 mod store;
+mod token_settings;
 mod unsigned;
 mod upstream;
 mod upstream_tls;
+mod webhook;
+mod webhook_extras;
+mod website;
 
 pub use dialect::compile_builtin;
 
@@ -42,7 +50,7 @@ use super::raw;
 use super::report::Report;
 use crate::clock::UnixTime;
 use crate::dialect::diagnosis::Written;
-use crate::plan::{Address, ErrorStyle, Plan};
+use crate::plan::{Address, ErrorStyle, Plan, Reach, Webhook};
 use crate::secret::Secret;
 
 /// What an empty or headless file is told.
@@ -112,6 +120,20 @@ pub fn probes(path: &Path, raw: &raw::Config, report: &mut Report<'_>) -> Option
     listener::probes(&mut compiler, raw)
 }
 
+/// An entry of `webhooks` by itself, which names neither files nor the environment.
+pub fn subscription(raw: &raw::Webhook, reach: Reach, report: &mut Report<'_>) -> Option<Webhook> {
+    let mut compiler = Compiler {
+        folder: PathBuf::new(),
+        options: Options::default(),
+        now: UnixTime::now(),
+        report,
+        watched: Vec::new(),
+        written: None,
+        system_roots: None,
+    };
+    webhook::webhook(&mut compiler, raw, reach, &Place::root())
+}
+
 /// Compiles the whole file. `value` is the tree that `raw` was read from. With
 /// `keep_written` the keys' texts come beside the Plan.
 pub fn plan(
@@ -159,13 +181,19 @@ pub fn plan(
             .hint("a site is one chat backend and the people who may speak to it");
     }
     let mut hosts = hosts::Collector::default();
+    let mut usernames = details::Usernames::default();
     let mut sites = Vec::new();
     for (index, (name, raw)) in written.iter().enumerate() {
         let place = place.key(name);
         hosts.add(&mut compiler, index, raw, &place);
+        usernames.add(&mut compiler, name, raw, &place);
         let listeners = process.as_ref().map(|process| process.listeners.as_slice());
         let store = process.as_ref().map(|process| &process.store);
-        let surroundings = site::Surroundings { listeners: listeners.unwrap_or_default(), store };
+        let surroundings = site::Surroundings {
+            listeners: listeners.unwrap_or_default(),
+            trusted_proxies: &trusted_proxies,
+            store,
+        };
         sites.extend(site::site(&mut compiler, &mut dialects, index, name, raw, &surroundings));
     }
 

@@ -110,24 +110,32 @@ fn methods(
     }
     let mut methods = Vec::new();
     for (index, text) in list.entries() {
-        let upper = text.to_ascii_uppercase();
-        match Method::from_bytes(text.as_bytes()) {
-            Ok(method) if upper == *text => methods.push(method),
-            _ => {
-                let problem =
-                    compiler.report.value(&place.index(index), format!("`{text}` is no method"));
-                problem.expected("a method in capitals: GET, POST, …");
-                if upper != *text {
-                    problem.hint(format!("write `{upper}`"));
-                }
-                sound = false;
-            }
+        match method(compiler, text, &place.index(index)) {
+            Some(method) => methods.push(method),
+            None => sound = false,
         }
     }
     (sound && !methods.is_empty()).then_some(methods)
 }
 
-fn pattern(compiler: &mut Compiler<'_, '_>, text: &str, place: &Place) -> Option<PathPattern> {
+/// A request's method.
+pub fn method(compiler: &mut Compiler<'_, '_>, text: &str, place: &Place) -> Option<Method> {
+    let upper = text.to_ascii_uppercase();
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(method) if upper == *text => Some(method),
+        _ => {
+            let problem = compiler.report.value(place, format!("`{text}` is no method"));
+            problem.expected("a method in capitals: GET, POST, …");
+            if upper != *text {
+                problem.hint(format!("write `{upper}`"));
+            }
+            None
+        }
+    }
+}
+
+/// A path pattern.
+pub fn pattern(compiler: &mut Compiler<'_, '_>, text: &str, place: &Place) -> Option<PathPattern> {
     match PathPattern::parse(text) {
         Ok(pattern) => Some(pattern),
         Err(sentence) => {

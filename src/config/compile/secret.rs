@@ -239,7 +239,7 @@ fn from_environment(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) 
 }
 
 /// Why these bytes are no secret, although somebody wrote them where one belongs.
-fn sample(bytes: &[u8]) -> Option<&'static str> {
+pub fn sample(bytes: &[u8]) -> Option<&'static str> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     if sample::SECRETS.contains(&text.to_lowercase().as_str()) {
         return Some("a secret from a tutorial: everybody knows it");
@@ -251,7 +251,8 @@ fn sample(bytes: &[u8]) -> Option<&'static str> {
     unfilled.then_some("a placeholder that nobody filled in")
 }
 
-fn decode(bytes: &[u8], encoding: SecretEncoding) -> Option<Vec<u8>> {
+/// The bytes that a text stands for, if it is in this encoding.
+pub fn decode(bytes: &[u8], encoding: SecretEncoding) -> Option<Vec<u8>> {
     let base64 = |alphabet: &alphabet::Alphabet| {
         let lenient =
             GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

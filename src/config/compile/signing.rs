@@ -2,7 +2,7 @@
 //! `accepts`, and the dialect with that worked in.
 
 use super::dialect::Compiled;
-use super::site::token_settings;
+use super::token_settings::token_settings;
 use super::{Compiler, source};
 use crate::config::place::Place;
 use crate::config::raw;

@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use super::dialect::{Compiled, Dialects};
+use super::dialect::Dialects;
 use super::settings::body_limit;
 use super::signing::{Signing, configured};
-use super::{Compiler, accepts, access, key, memory, pattern, route, unsigned, upstream};
+use super::{Compiler, accepts, access, key, memory, route, unsigned, upstream, website};
 use crate::config::place::Place;
 use crate::config::raw;
-use crate::dialect::{
-    AudienceRule, ClaimType, Dialect, FieldName, JwtRules, Keyring, Pattern, Pointer, Source,
-};
+use crate::dialect::{Dialect, FieldName, Keyring, Source};
 use crate::gate::Fields;
 use crate::gate::Mode;
 use crate::gate::contract::SiteValues;
 use crate::gate::route::Routes;
-use crate::plan::{Address, KeySets, NO_SITE, Settings, Site, StoreSettings, Website};
+use crate::plan::{Address, KeySets, NO_SITE, Settings, Site, StoreSettings, TrustedProxies};
 
 /// What a site cannot know of itself.
 pub struct Surroundings<'p> {
     /// Where this process listens.
     pub listeners: &'p [Address],
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: &'p TrustedProxies,
     /// Where its memory is kept, if that is sound.
     pub store: Option<&'p StoreSettings>,
 }
@@ -85,6 +85,7 @@ pub fn site(
         .map(|list| key::keys(compiler, name, list, &compiled, &place_of_keys))
         .unwrap_or_default();
     let has_keys = written.is_some_and(|list| !list.is_empty());
+    let judges = judges(mode, &routes);
     check_keys(compiler, name, has_keys, mode, &routes, &place);
     let mut accepts = match &raw.accepts {
         Some(list) => {
@@ -106,6 +107,14 @@ pub fn site(
         store: surroundings.store,
     };
     let remembers = memory::remembrance(compiler, raw, &ours, &place);
+    let surroundings = website::Surroundings {
+        site: name,
+        judges,
+        listeners: surroundings.listeners,
+        trusted_proxies: surroundings.trusted_proxies,
+        store: surroundings.store,
+    };
+    let website = website::website(compiler, raw, &surroundings, &place);
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),
@@ -120,7 +129,7 @@ pub fn site(
         routes,
         upstream: upstream?,
         remembers,
-        website: Website::none(name),
+        website,
     })
 }
 
@@ -140,6 +149,12 @@ fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
     }
 }
 
+/// Whether anybody is looked at, on any route.
+fn judges(mode: Mode, routes: &Routes) -> bool {
+    let judging = |mode: Mode| mode != Mode::Off;
+    judging(mode) || routes.0.iter().any(|route| judging(route.settings.mode))
+}
+
 /// A site that judges needs keys; one that has keys should judge.
 fn check_keys(
     compiler: &mut Compiler<'_, '_>,
@@ -149,9 +164,7 @@ fn check_keys(
     routes: &Routes,
     place: &Place,
 ) {
-    let judging = |mode: Mode| mode != Mode::Off;
-    let judges = judging(mode) || routes.0.iter().any(|route| judging(route.settings.mode));
-    if judges && !has_keys && !compiler.report.lost_something_in(&place.key("keys")) {
+    if judges(mode, routes) && !has_keys && !compiler.report.lost_something_in(&place.key("keys")) {
         compiler
             .report
             .key(place, "there is no key: nobody could ever be verified")
@@ -170,133 +183,6 @@ fn check_keys(
     }
 }
 
-/// Works the site's settings for tokens into the dialect's rules.
-pub fn token_settings(
-    compiler: &mut Compiler<'_, '_>,
-    name: &str,
-    raw: &Signing<'_>,
-    rules: &mut JwtRules,
-    compiled: &Compiled,
-    place: &Place,
-) {
-    audience(compiler, name, raw, rules, compiled, place);
-    if let Some(issuer) = raw.issuer {
-        if issuer.is_empty() {
-            compiler.report.value(&place.key("issuer"), "an empty issuer");
-        }
-        rules.claims.issuer = Some(issuer.clone());
-    }
-    if let Some(text) = raw.id_claim {
-        match Pointer::parse(text) {
-            Some(pointer) => {
-                let old = std::mem::replace(&mut rules.claims.id, vec![Pattern::Claim(pointer)]);
-                // The claim that held the id was needed for nothing else.
-                let held_it = |at: &Pointer| old.iter().flat_map(Pattern::places).any(|o| o == at);
-                rules.claims.required.retain(|(at, _)| !held_it(at));
-            }
-            None => {
-                compiler
-                    .report
-                    .value(&place.key("id_claim"), format!("`{text}` leads to no claim"))
-                    .expected("a JSON pointer such as /sub or /attributes/memberID");
-            }
-        }
-    } else if rules.claims.id_optional && !compiler.report.was_removed(&place.key("id_claim")) {
-        let at: Vec<String> = rules.claims.id.iter().map(shown).collect();
-        let at = if at.is_empty() { "an id".to_owned() } else { at.join(" or ") };
-        compiler.warn(format!(
-            "site {name}: a visitor whose token has no {at} is verified without an id: \
-             bans, logouts and sessions do not apply; `id_claim` says where the id stands"
-        ));
-    }
-    for (index, text) in raw.require_claims.iter().flat_map(raw::List::entries) {
-        let Some(pointer) = pattern::name_or_pointer(text) else {
-            compiler
-                .report
-                .value(
-                    &place.key("require_claims").index(index),
-                    format!("`{text}` leads to no claim"),
-                )
-                .expected("a claim's name, or a JSON pointer");
-            continue;
-        };
-        require(rules, pointer);
-    }
-    if let Some(leeway) = raw.leeway {
-        let seconds = |period: raw::Seconds| period.0;
-        rules.leeway_iat = leeway.iat.map_or(rules.leeway_iat, seconds);
-        rules.leeway_exp = leeway.exp.map_or(rules.leeway_exp, seconds);
-    }
-    // What its dialect asks for stays asked for.
-    rules.single_use |= raw.single_use.is_some();
-}
-
-fn audience(
-    compiler: &mut Compiler<'_, '_>,
-    name: &str,
-    raw: &Signing<'_>,
-    rules: &mut JwtRules,
-    compiled: &Compiled,
-    place: &Place,
-) {
-    let place_of_audience = place.key("audience");
-    let Some(audience) = raw.audience else {
-        if rules.claims.audience == AudienceRule::Sub
-            && !compiler.report.was_removed(&place_of_audience)
-        {
-            compiler
-                .report
-                .key(
-                    place,
-                    format!("`audience` is missing here: {} needs one", compiled.dialect.name),
-                )
-                .expected("audience: 0b1c2d3e")
-                .hint("it is the widget's id, which tokens carry as `sub`");
-        }
-        return;
-    };
-    let entries = audience.entries();
-    if entries.is_empty() && !compiler.report.lost_something_in(&place_of_audience) {
-        compiler.report.key(&place_of_audience, "an empty list of audiences");
-    }
-    for (index, text) in entries {
-        if text.is_empty() {
-            let place =
-                index.map_or(place_of_audience.clone(), |index| place_of_audience.index(index));
-            compiler.report.value(&place, "an empty audience");
-        }
-        rules.claims.audiences.push(text.to_owned());
-    }
-    if rules.claims.audience == AudienceRule::None {
-        compiler.warn(format!(
-            "site {name}: `audience` has no effect: the dialect {} has none",
-            compiled.dialect.name
-        ));
-    }
-}
-
-/// Adds a claim that must be there. What is read as text must be text.
-fn require(rules: &mut JwtRules, pointer: Pointer) {
-    let claims = &mut rules.claims;
-    if claims.required.iter().any(|(known, _)| *known == pointer) {
-        return;
-    }
-    let typed =
-        claims.optional.iter().find(|(known, _)| *known == pointer).map(|(_, kind)| kind.clone());
-    let mut texts = claims.id.iter().chain(&claims.name).chain(&claims.email);
-    let is_text =
-        texts.any(|pattern| matches!(pattern, Pattern::Claim(known) if *known == pointer));
-    let is_time =
-        matches!(pointer.0.as_slice(), [name] if matches!(name.as_str(), "exp" | "iat" | "nbf"));
-    let kind = match typed {
-        Some(kind) => kind,
-        None if is_text => ClaimType::String,
-        None if is_time => ClaimType::Time,
-        None => ClaimType::Any,
-    };
-    claims.required.push((pointer, kind));
-}
-
 /// Recomputes what the identity fields are, and what proves them, from every source of the
 /// site and its routes.
 pub fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes) {
@@ -306,18 +192,4 @@ pub fn claim_fields(dialect: &mut Dialect, original: &[Source], routes: &Routes)
     let all = dialect.sources.iter().chain(original).chain(of_routes);
     let prefix = dialect.unsigned.prefix.as_deref();
     dialect.unsigned.fields = unsigned::fields(names, prefix, &dialect.mechanism, all);
-}
-
-fn shown(pattern: &Pattern) -> String {
-    let pointer = |pointer: &Pointer| format!("/{}", pointer.0.join("/"));
-    match pattern {
-        Pattern::Claim(at) => pointer(at),
-        Pattern::Text(pieces) => pieces
-            .iter()
-            .map(|piece| match piece {
-                crate::dialect::Piece::Literal(text) => text.clone(),
-                crate::dialect::Piece::Claim(at) => format!("{{{}}}", pointer(at)),
-            })
-            .collect(),
-    }
 }

@@ -164,7 +164,7 @@ fn target(compiler: &mut Compiler<'_, '_>, text: &str, place: &Place) -> Option<
 }
 
 /// `host[:port]`, IPv6 in brackets.
-fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
+pub fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port.parse::<u16>().ok()?),
         _ => (authority, default),

@@ -10,6 +10,7 @@ mod memory;
 mod scalars;
 mod shapes;
 mod site;
+mod website;
 
 pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
@@ -24,6 +25,9 @@ pub use shapes::{
 pub use site::{
     Accept, Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site,
     Source, SourceNames, UnsignedWord,
+};
+pub use website::{
+    ChatStarted, Details, Enrich, EventWord, FormatWord, IncludeWord, Push, Webhook,
 };
 
 use schemars::JsonSchema;

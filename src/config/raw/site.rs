@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    JwtLeeway, List, Live, Mode, NamesOrName, OneOrMany, OutageWord, Period, Session, SingleUse,
-    Size, Time, Upstream,
+    ChatStarted, Details, Enrich, JwtLeeway, List, Live, Mode, NamesOrName, OneOrMany, OutageWord,
+    Period, Session, SingleUse, Size, Time, Upstream, Webhook,
 };
 
 /// One chat backend and the people who may speak to it.
@@ -65,6 +65,17 @@ pub struct Site {
     /// How long credentials without `iat` are refused after a logout (default 10m for
     /// tokens, 0s for hashes).
     pub logout_hold: Option<Period>,
+    /// What begins a chat. Absent: the first WebSocket of a verified visitor's session.
+    pub chat_started: Option<ChatStarted>,
+    /// Who is told of it.
+    pub webhooks: Option<List<Webhook>>,
+    /// Whether subscriptions made through the admin API may point to loopback, private and
+    /// link-local addresses (default false).
+    pub webhook_private_targets: Option<bool>,
+    /// Who may post details of visitors, for the backend to see.
+    pub details: Option<Details>,
+    /// Who is asked about a visitor whose chat begins.
+    pub enrich: Option<Enrich>,
 }
 
 /// A further dialect whose credentials a site accepts.

@@ -1,167 +1,17 @@
 //! Whole judgements of real tokens and sessions, against a memory.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use http::HeaderMap;
 
 use super::*;
-use crate::dialect::{Carrier, Mechanism, Names, Source};
+use crate::dialect::Mechanism;
 use crate::gate::Outcome;
 use crate::gate::testing::{headers, view};
-use crate::identity::Standing;
-use crate::judge::judge;
-use crate::plan::{Brought, Plan, Session};
-use crate::store::{Ban, Store, volatile};
+use crate::judge::scene::{NOW, Scene, Told, at, site, verified};
+use crate::judge::{Reader, judge};
+use crate::plan::Session;
 use crate::telemetry::fixture;
-
-/// Somewhere in the middle of the tokens' lives.
-const NOW: u64 = 1500;
-
-fn at(secs: u64) -> UnixTime {
-    UnixTime::from_secs(secs)
-}
-
-fn source(carrier: Carrier) -> Source {
-    Source { carrier, shared: false }
-}
-
-fn names(proof: &str) -> Names {
-    Names { proof: proof.into(), ..Names::default() }
-}
-
-fn site(mode: Mode) -> Site {
-    let mut site = fixture::site(0, "acme", mode);
-    site.dialect = crate::dialect::founding::jwt();
-    let bearer =
-        Carrier::Header { names: names("authorization"), scheme: Some("Bearer".to_owned()) };
-    site.settings.sources = [Source { carrier: bearer, shared: true }].into();
-    site.remembers.session = Some(Arc::new(Session {
-        request: vec![
-            source(Carrier::Header { names: names("x-auth-token"), scheme: None }),
-            source(Carrier::Cookie { names: names("cw") }),
-        ],
-        response: vec![
-            Brought::Json(crate::dialect::Pointer(vec!["widget_auth_token".into()])),
-            Brought::Header(http::HeaderName::from_static("x-new-token")),
-            Brought::Cookie("cw".into()),
-        ],
-        ttl: Duration::from_secs(600),
-        max: 100,
-        max_per_identity: 10,
-        cookie: false,
-    }));
-    site
-}
-
-/// A gateway for the tests: a plan, a memory and a clock that is set by hand.
-struct Scene {
-    plan: Plan,
-    store: Store,
-    now: UnixTime,
-}
-
-/// What a judgement came to, in a word or two.
-#[derive(Debug, PartialEq)]
-enum Told {
-    Verified(String),
-    /// Verified, and counted for this reason.
-    Counted(String, Reason),
-    Guest(Reason),
-    Refused(Reason),
-}
-
-impl Scene {
-    fn new(mode: Mode) -> Self {
-        Self::of(site(mode))
-    }
-
-    fn of(site: Site) -> Self {
-        let plan = fixture::plan(vec![site]);
-        let store = volatile::open().unwrap();
-        store.memory().prepare(&plan);
-        Self { plan, store, now: at(NOW) }
-    }
-
-    fn token(&self, claims: &str) -> String {
-        let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
-        let head = encode(r#"{"alg":"HS256","typ":"JWT","kid":"new"}"#);
-        let message = format!("{head}.{}", encode(claims));
-        let key = self.plan.sites[0].keyring.get("new").unwrap();
-        let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).unwrap());
-        format!("{message}.{signature}")
-    }
-
-    /// Of an identity, issued at and valid until.
-    fn of_visitor(&self, id: &str, issued: u64, expires: u64) -> String {
-        self.token(&format!(r#"{{"sub":"{id}","iat":{issued},"exp":{expires}}}"#))
-    }
-
-    fn asks(&self, fields: &[(&str, &str)]) -> (Told, Carried) {
-        let (told, carried, _) = self.judged(fields);
-        (told, carried)
-    }
-
-    fn judged(&self, fields: &[(&str, &str)]) -> (Told, Carried, Option<crate::judge::Binder>) {
-        let headers = headers(&[&[("host", "acme.example")], fields].concat());
-        let request = view(&headers, "/");
-        let judgement = judge(&self.plan, self.store.memory(), &request, self.now);
-        let binder = judgement.binder(self.store.memory(), self.now);
-        let told = match &judgement.verdict.outcome {
-            Outcome::Refuse(refusal) => Told::Refused(refusal.reason().unwrap()),
-            Outcome::Preflight { .. } => panic!("no preflight was sent"),
-            Outcome::Forward(forward) => match (&forward.visitor.standing, &forward.overlooked) {
-                (Standing::Guest(reason), _) => Told::Guest(*reason),
-                (Standing::Verified(identity), None) => {
-                    Told::Verified(identity.id.clone().unwrap())
-                }
-                (Standing::Verified(identity), Some(why)) => {
-                    Told::Counted(identity.id.clone().unwrap(), why.reason().unwrap())
-                }
-            },
-        };
-        (told, judgement.carried, binder)
-    }
-
-    fn told(&self, fields: &[(&str, &str)]) -> Told {
-        self.asks(fields).0
-    }
-
-    fn says(&self, token: &str, session: &str) -> Told {
-        let bearer = format!("Bearer {token}");
-        let mut fields = Vec::new();
-        if !token.is_empty() {
-            fields.push(("authorization", bearer.as_str()));
-        }
-        if !session.is_empty() {
-            fields.push(("x-auth-token", session));
-        }
-        self.told(&fields)
-    }
-
-    /// Proves an identity in a session, and has the backend answer 200.
-    fn proves(&self, token: &str, session: &str, answer: &HeaderMap) {
-        let bearer = format!("Bearer {token}");
-        let fields = [("authorization", bearer.as_str()), ("x-auth-token", session)];
-        let (told, _, binder) = self.judged(&fields);
-        assert!(matches!(told, Told::Verified(_)), "{told:?}");
-        binder.unwrap().head(200, answer, &self.store);
-    }
-
-    fn ban(&self, id: &str, until: Option<u64>) {
-        let ban = Ban { reason: None, since: self.now, until: until.map(at) };
-        self.store.note(Change::Ban { site: "acme".into(), id: id.into(), ban });
-    }
-
-    fn logout(&self, id: &str) {
-        self.store.note(Change::Logout { site: "acme".into(), id: id.into(), at: self.now });
-    }
-}
-
-fn verified(id: &str) -> Told {
-    Told::Verified(id.into())
-}
 
 #[test]
 fn a_session_stands_for_the_identity_that_was_proven_in_it_once_the_backend_agreed() {
@@ -170,7 +20,7 @@ fn a_session_stands_for_the_identity_that_was_proven_in_it_once_the_backend_agre
     let bearer = format!("Bearer {token}");
     let fields = [("authorization", bearer.as_str()), ("x-auth-token", "cw-1")];
     let (_, _, binder) = scene.judged(&fields);
-    binder.unwrap().head(500, &HeaderMap::new(), &scene.store);
+    scene.answers(binder, 500, &HeaderMap::new());
     assert_eq!(scene.says("", "cw-1"), Told::Guest(Reason::Missing), "the backend did not agree");
     scene.proves(&token, "cw-1", &HeaderMap::new());
     assert_eq!(scene.says("", "cw-1"), verified("ada"));
@@ -194,10 +44,13 @@ fn what_an_answer_brings_is_bound_too_from_header_cookie_and_body() {
     let bearer = format!("Bearer {token}");
     let (_, _, binder) = scene.judged(&[("authorization", bearer.as_str())]);
     let mut binder = binder.unwrap();
-    binder.head(200, &answer, &scene.store);
-    binder.body(Some(br#"{"widget_auth_"#), false, &scene.store);
-    assert_eq!(scene.says("", "from-body"), Told::Refused(Reason::Missing));
-    binder.body(Some(br#"token":"from-body"}"#), true, &scene.store);
+    let session = scene.plan.sites[0].remembers.session.clone().unwrap();
+    let (mut reader, memory) = (Reader::new(session), scene.store.memory());
+    binder.head(&reader.head(200, &answer, memory), &scene.store);
+    assert_eq!(reader.body(Some(br#"{"widget_auth_"#), false, memory), []);
+    assert!(reader.is_reading());
+    binder.body(&reader.body(Some(br#"token":"from-body"}"#), true, memory), &scene.store);
+    assert!(!reader.is_reading());
     for session in ["from-header", "from-cookie", "from-body"] {
         assert_eq!(scene.says("", session), verified("ada"), "{session}");
     }
@@ -209,7 +62,7 @@ fn a_session_hands_on_to_a_new_token_no_more_than_the_time_it_has() {
     scene.proves(&scene.of_visitor("ada", NOW, NOW + 60), "one", &HeaderMap::new());
     scene.now = at(NOW + 500);
     let (_, _, binder) = scene.judged(&[("x-auth-token", "one")]);
-    binder.unwrap().head(200, &headers(&[("x-new-token", "two")]), &scene.store);
+    scene.answers(binder, 200, &headers(&[("x-new-token", "two")]));
     assert_eq!(scene.says("", "two"), verified("ada"));
     scene.now = at(NOW + 600);
     assert_eq!(scene.says("", "two"), Told::Guest(Reason::Missing));
@@ -411,7 +264,7 @@ fn countersigns_own_cookie_is_given_once_and_stands_for_the_session() {
     let bearer = format!("Bearer {}", scene.of_visitor("ada", NOW, NOW + 60));
     let made_up = [("authorization", bearer.as_str()), ("cookie", "__Host-countersign=made-up")];
     let (_, _, binder) = scene.judged(&made_up);
-    let cookie = binder.unwrap().head(200, &HeaderMap::new(), &scene.store).unwrap();
+    let cookie = scene.answers(binder, 200, &HeaderMap::new()).unwrap();
     let cookie = cookie.to_str().unwrap();
     let (pair, rest) = cookie.split_once("; ").unwrap();
     assert_eq!(rest, "Path=/; Max-Age=600; HttpOnly; Secure; SameSite=None; Partitioned");
@@ -422,7 +275,7 @@ fn countersigns_own_cookie_is_given_once_and_stands_for_the_session() {
     );
     let again = [("authorization", bearer.as_str()), ("cookie", pair)];
     let (_, _, binder) = scene.judged(&again);
-    assert_eq!(binder.unwrap().head(200, &HeaderMap::new(), &scene.store), None, "it has one");
+    assert_eq!(scene.answers(binder, 200, &HeaderMap::new()), None, "it has one");
 }
 
 #[test]
@@ -459,11 +312,11 @@ fn a_page_of_another_site_binds_no_session_that_it_has_only_caused_to_be_sent() 
     ];
     let (told, _, binder) = scene.judged(&caused);
     assert_eq!(told, verified("mallory"));
-    binder.unwrap().head(200, &HeaderMap::new(), &scene.store);
+    scene.answers(binder, 200, &HeaderMap::new());
     assert_eq!(scene.told(&[("cookie", "cw=of-the-victim")]), Told::Guest(Reason::Missing));
     let own = [caused[0], caused[1], ("sec-fetch-site", "same-origin")];
     let (_, _, binder) = scene.judged(&own);
-    binder.unwrap().head(200, &HeaderMap::new(), &scene.store);
+    scene.answers(binder, 200, &HeaderMap::new());
     assert_eq!(scene.told(&[("cookie", "cw=of-the-victim")]), verified("mallory"));
 }
 
@@ -484,7 +337,7 @@ fn nothing_is_bound_by_an_answer_to_what_was_ended_meanwhile() {
     memory.apply(&Change::Hold { site, credential, until });
     let answer = headers(&[("x-new-token", "too-late")]);
     for binder in [by_token, by_session] {
-        binder.unwrap().head(200, &answer, &scene.store);
+        scene.answers(binder, 200, &answer);
         assert_eq!(scene.says("", "too-late"), Told::Guest(Reason::Missing));
     }
 }

@@ -2,9 +2,14 @@
 
 use std::time::Instant;
 
+use http::header::ACCEPT_ENCODING;
+
+use super::sequel::Sequel;
 use super::{Journey, Step};
 use crate::clock::UnixTime;
-use crate::gate::{Cause, Fault, Forward, Mode, Outcome, Peer, Refusal, RequestView, forwarded};
+use crate::gate::{
+    Cause, Fault, Forward, Mode, Outcome, Peer, Refusal, RequestView, Verdict, forwarded,
+};
 use crate::identity::Standing;
 use crate::judge;
 use crate::proxy::farewell::Farewell;
@@ -13,6 +18,7 @@ use crate::proxy::presence::Circumstances;
 use crate::proxy::verbs;
 use crate::refusal::{self, Reply};
 use crate::telemetry::{Decided, Decision};
+use crate::webhook::{self, Beginning};
 
 impl Journey {
     /// Judges the request and says what to do with it. `head` has an empty `request_id`:
@@ -45,11 +51,14 @@ impl Journey {
         let view = RequestView { request_id: &self.request_id, ..*head };
         let (now, store) = (UnixTime::now(), gate.store());
         let mut judgement = judge::judge(plan, store.memory(), &view, now);
-        self.binder = judgement.binder(store.memory(), now).map(Box::new);
+        let binder = judgement.binder(store.memory(), now);
         if let Some(used) = judgement.carried.used.take() {
             store.note(used);
         }
-        let judge::Judgement { verdict, lacks_key, verification, carried } = judgement;
+        let judge::Judgement { mut verdict, lacks_key, verification, carried } = judgement;
+        let beginning = self.beginning(gate, &mut verdict, head);
+        let sequel = verdict.site.and_then(|site| Sequel::of(site, &carried, binder, beginning));
+        self.sequel = sequel.map(Box::new);
         self.unknown_sessions =
             verdict.site.map(|site| (site.name.clone(), carried.unknown.clone()));
         let by_session = carried.by_session.is_some();
@@ -110,6 +119,35 @@ impl Journey {
         };
         self.own += begun.elapsed();
         step
+    }
+
+    /// The chat that begins if the backend answers as it should. Of a visitor whose chat has
+    /// begun before, what the website says is kept fresh.
+    fn beginning(
+        &self,
+        gate: &Gate,
+        verdict: &mut Verdict<'_>,
+        head: &RequestView<'_>,
+    ) -> Option<Beginning> {
+        let site = verdict.site.filter(|_| verdict.verb.is_none())?;
+        let Outcome::Forward(forward) = &mut verdict.outcome else { return None };
+        let website = &site.website;
+        if let Some(identity) = forward.visitor.identity().filter(|_| website.enrich.is_some()) {
+            gate.webhooks().enrich_if_stale(site, identity, &self.request_id);
+        }
+        let asked = webhook::Asked {
+            method: head.method,
+            path: head.path(),
+            upgrade: head.upgrade,
+            request_id: &self.request_id,
+        };
+        let beginning = Beginning::of(gate.webhooks(), site, &forward.visitor, &asked)?;
+        if site.remembers.session.as_ref().is_some_and(|session| session.reads_answers()) {
+            // What the backend compresses could not be read. (For verified visitors it is
+            // declined anyway.)
+            forward.edits.remove.push(ACCEPT_ENCODING);
+        }
+        Some(beginning)
     }
 
     /// Has one of our own endpoints answer, unless it refuses to.

@@ -1,32 +1,23 @@
 -- Makes one change: to the state and, as one entry, to the log. All of it or, with an error
--- before the first write, nothing.
--- KEYS: 1 meta, 2 log, 3 bans, 4 ended, 5 logouts, 6 holds, 7 uses, 8 forgotten.
--- ARGV: 1 epoch, 2 latest time of making it (0: any), 3 entries that the log keeps (0: no
--- entry, because it restores what others know), 4 the entry's field and 5 its value,
--- 6 operation, then its own.
+-- before the first write, nothing. `visits.lua` has further changes, `tell.lua` makes one.
+-- KEYS: 1 meta, 2 log, 3 bans, 4 ended, 5 logouts, 6 holds, 7 uses, 8 forgotten, 9 visitors,
+-- 10 subscriptions, 11 confirmations.
+-- ARGV: 3 entries that the log keeps (0: no entry, because it restores what others know),
+-- 4 the entry's field and 5 its value, 6 operation, then its own.
 -- Answers the entry's id; nothing if what is there is newer.
--- Sessions have keys of their own, built here: this is no script for a cluster.
-local meta, log, bans, ended, logouts, holds, uses, forgotten = unpack(KEYS)
+local _, log, bans, ended, logouts, holds, uses, forgotten = unpack(KEYS)
+local visitors, subscriptions, confirmations = unpack(KEYS, 9)
 local restoring = ARGV[3] == '0'
 local operation, name = ARGV[6], ARGV[7]
+-- The subscription of a delivery for which there was no room.
+local dropped
+-- Defined in `visits.lua`.
+local forget_visits
 
-if redis.call('HGET', meta, 'epoch') ~= ARGV[1] then
-  return redis.error_reply('EPOCH this is another database than at the last greeting')
-end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[2] ~= '0' and now > tonumber(ARGV[2]) then
-  return redis.error_reply('LATE its sender has given up')
-end
-local function expect(key, kind)
-  local is = redis.call('TYPE', key).ok
-  if is ~= 'none' and is ~= kind then error('WRONGTYPE ' .. key .. ' is a ' .. is) end
-end
-local kinds = { 'hash', 'stream', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset' }
+local kinds = {
+  'hash', 'stream', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset', 'hash', 'hash',
+}
 for place, kind in ipairs(kinds) do expect(KEYS[place], kind) end
-
--- Lua would write 2^53 as 9.007e+15, which Redis does not read.
-local function ms(number) return string.format('%.0f', number) end
 
 local function raise(key, at)
   if tonumber(at) > tonumber(redis.call('HGET', key, name) or '-1') then
@@ -205,6 +196,7 @@ end
 
 function operations.forget()
   expect_sessions()
+  forget_visits(tonumber(ARGV[8]))
   for _, digest in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     local own, bound = own_session(session_key(digest))
     if not own or bound <= tonumber(ARGV[8]) then evict(digest) end
@@ -227,7 +219,3 @@ function operations.resync() return true end
 function operations.probe()
   redis.call('HSET', meta, 'probed', ms(now))
 end
-
-if not operations[operation]() or restoring then return false end
-local n = redis.call('HINCRBY', meta, 'entries', 1)
-return redis.call('XADD', log, 'MAXLEN', '~', ARGV[3], '*', 'n', n, ARGV[4], ARGV[5])

@@ -36,6 +36,8 @@ pub struct Entry {
     pub n: Option<u64>,
     /// What it says.
     pub said: Said,
+    /// The subscription of a delivery that there was no room for, if there was none.
+    pub dropped: Option<String>,
 }
 
 /// What an entry says.
@@ -45,6 +47,10 @@ pub enum Said {
     Change(Change),
     /// A session was bound: which, and when. What it stands for must be fetched.
     Bound(Arc<str>, Digest, UnixTime),
+    /// Something was said of a visitor: of whom. It must be fetched.
+    Posted(Arc<str>, Arc<str>),
+    /// A subscription was made or has ended: which. It must be fetched.
+    Subscribed(Arc<str>, Arc<str>),
     /// This replica has restored much: all is to be loaded.
     Resync(String),
     /// The log began.
@@ -75,7 +81,7 @@ fn entry(value: Value) -> Option<Entry> {
     let Value::Array(parts) = value else { return None };
     let mut parts = parts.into_iter();
     let id = EntryId::parse(&text(parts.next()?)?)?;
-    let mut entry = Entry { id, n: None, said: Said::Nonsense };
+    let mut entry = Entry { id, n: None, said: Said::Nonsense, dropped: None };
     // Fields are absent where the entry was deleted meanwhile.
     let Some(Value::Array(fields)) = parts.next() else { return Some(entry) };
     let mut fields = fields.into_iter();
@@ -87,6 +93,9 @@ fn entry(value: Value) -> Option<Entry> {
                 entry.said = serde_json::from_str(&value).map_or(Said::Nonsense, Said::Change)
             }
             "bound" => entry.said = bound(&value).unwrap_or(Said::Nonsense),
+            "posted" => entry.said = named(&value, Said::Posted),
+            "subscribed" => entry.said = named(&value, Said::Subscribed),
+            "dropped" => entry.dropped = Some(value),
             "resync" => entry.said = Said::Resync(value),
             "began" => entry.said = Said::Began,
             _ => {}
@@ -98,6 +107,10 @@ fn entry(value: Value) -> Option<Entry> {
 fn bound(value: &str) -> Option<Said> {
     let (site, digest, at) = layout::used(value.as_bytes())?;
     Some(Said::Bound(site, digest, at))
+}
+
+fn named(value: &str, said: impl FnOnce(Arc<str>, Arc<str>) -> Said) -> Said {
+    layout::identity(value.as_bytes()).map_or(Said::Nonsense, |(site, name)| said(site, name))
 }
 
 fn text(value: Value) -> Option<String> {
@@ -132,6 +145,10 @@ mod tests {
         let session = Digest::try_from(digest.clone()).unwrap();
         let bound = &said("bound", &format!("acme/{digest}/5"))[0].said;
         assert_eq!(*bound, Said::Bound("acme".into(), session, at));
+        let posted = &said("posted", "acme/a/b")[0].said;
+        assert_eq!(*posted, Said::Posted("acme".into(), "a/b".into()));
+        let subscribed = &said("subscribed", "acme/crm")[0].said;
+        assert_eq!(*subscribed, Said::Subscribed("acme".into(), "crm".into()));
     }
 
     #[test]

@@ -11,7 +11,15 @@ use crate::secret::Secret;
 use crate::store::DigestKey;
 
 const HELLO: &str = include_str!("hello.lua");
-const APPLY: &str = include_str!("apply.lua");
+const APPLY: &str = concat!(
+    include_str!("begin.lua"),
+    include_str!("box.lua"),
+    include_str!("apply.lua"),
+    include_str!("visits.lua"),
+    include_str!("tell.lua"),
+);
+const OUTBOX: &str =
+    concat!(include_str!("begin.lua"), include_str!("box.lua"), include_str!("outbox/ask.lua"),);
 
 /// What a database says of itself.
 pub struct Greeting {
@@ -54,8 +62,11 @@ impl Greeting {
         mine: Option<EntryId>,
     ) -> Result<Self, Trouble> {
         let mut calls = redis::pipe();
-        calls.cmd("SCRIPT").arg("LOAD").arg(HELLO).cmd("SCRIPT").arg("LOAD").arg(APPLY);
-        let (hello, script): (String, String) = calls.query_async(&mut connection).await?;
+        for script in [HELLO, APPLY, OUTBOX] {
+            calls.cmd("SCRIPT").arg("LOAD").arg(script);
+        }
+        let (hello, script, outbox): (String, String, String) =
+            calls.query_async(&mut connection).await?;
         let epoch = DigestKey::generate().ok_or_else(|| Trouble::lost("no randomness here"))?;
         let mut call = redis::cmd("EVALSHA");
         call.arg(hello).arg(2).arg(META).arg(LOG);
@@ -70,7 +81,7 @@ impl Greeting {
         let ours = asked.after(UnixTime::now().since(asked) / 2);
         let clocks = (UnixTime::from_millis(theirs), ours);
         Ok(Self {
-            link: Link { connection, caller: Caller { script, epoch }, clocks },
+            link: Link { connection, caller: Caller { script, outbox, epoch }, clocks },
             key: key.map(Secret::new).ok_or_else(nonsense)?,
             entries,
             last: EntryId::parse(&last).ok_or_else(nonsense)?,

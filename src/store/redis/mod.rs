@@ -11,6 +11,8 @@
 //! - Redis back: the stream goes on from the last entry that memory has. Where that was
 //!   trimmed, everything is loaded. Where Redis has lost data, memory writes back what it
 //!   knows: a ban that was lifted elsewhere meanwhile may return, but none is lost.
+//! - Deliveries lie in Redis alone ([`outbox`]); what waited there when Redis lost its data is
+//!   lost.
 //! - Redis talks nonsense: an outage, or an entry that is passed over and counted.
 
 mod entry;
@@ -18,10 +20,13 @@ mod greeting;
 mod layout;
 mod link;
 mod lookup;
+mod outbox;
 mod queue;
 mod reader;
 mod shared;
 mod snapshot;
+mod told;
+mod visits;
 mod writer;
 
 use std::sync::Arc;
@@ -32,10 +37,12 @@ use tokio::task::AbortHandle;
 
 use self::link::Server;
 use self::lookup::Lookups;
+use self::outbox::Deliveries;
+use self::queue::is_by_digest;
 use self::reader::Reader;
 use self::shared::Shared;
 use super::open::{Opening, no_randomness};
-use super::{Change, Digest, DigestKey, Keeper, Memory, OpenError, Outage, State, Store};
+use super::{Change, Digest, DigestKey, Keeper, Memory, OpenError, Outage, Outbox, State, Store};
 use crate::clock::UnixTime;
 use crate::dialect::digest::write_hex;
 use crate::plan::RedisUrl;
@@ -57,6 +64,7 @@ const LAST: Duration = Duration::from_secs(1);
 struct Redis {
     shared: Arc<Shared>,
     lookups: Arc<Lookups>,
+    outbox: Arc<Deliveries>,
     tasks: [AbortHandle; 2],
 }
 
@@ -70,12 +78,14 @@ pub async fn open(url: &RedisUrl, opening: &Opening<'_>) -> Result<Store, OpenEr
     // Until there is a shared key: what is remembered by its digest until then is lost.
     let key = DigestKey::generate().ok_or_else(no_randomness)?;
     let replica = DigestKey::generate().ok_or_else(no_randomness)?;
-    let memory = Arc::new(Memory::new(&key));
+    let memory = Arc::new(Memory::without_deliveries(&key));
     // What is loaded must find its limits.
     memory.prepare(opening.plan);
     let shown = server.shown.clone();
     let shared = Arc::new(Shared::new(memory.clone(), opening.metrics.clone(), shown));
-    let reader = Reader::new(shared.clone(), server, write_hex(replica.expose()), key);
+    let replica = write_hex(replica.expose());
+    let outbox = Deliveries::new(shared.clone(), replica.clone());
+    let reader = Reader::new(shared.clone(), server, replica, key);
     let mut links = shared.link.subscribe();
     let tasks = [
         tokio::spawn(reader.keep()).abort_handle(),
@@ -85,7 +95,7 @@ pub async fn open(url: &RedisUrl, opening: &Opening<'_>) -> Result<Store, OpenEr
     if tokio::time::timeout(FIRST_SYNC, first).await.is_err() {
         tracing::warn!(problem = shared.outage().0, "starting without what Redis keeps");
     }
-    let keeper = Redis { shared, lookups: Arc::default(), tasks };
+    let keeper = Redis { shared, lookups: Arc::default(), outbox, tasks };
     Ok(Store::new(memory, Box::new(keeper)))
 }
 
@@ -113,14 +123,7 @@ impl Keeper for Redis {
 
     fn note(&self, change: Change) {
         // Before the first greeting digests are made with a key that nobody knows.
-        let by_digest = !matches!(
-            change,
-            Change::Ban { .. }
-                | Change::Unban { .. }
-                | Change::Logout { .. }
-                | Change::Forget { .. }
-        );
-        if self.shared.synced() || !by_digest {
+        if self.shared.synced() || !is_by_digest(&change) {
             self.shared.queue.note(change);
         }
     }
@@ -131,6 +134,10 @@ impl Keeper for Redis {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        Some(self.outbox.clone())
     }
 
     fn state(&self) -> State {

@@ -151,13 +151,7 @@ impl Queue {
 
     /// Drops what names credentials and sessions by digests that mean nothing any more.
     pub fn drop_digests(&self) {
-        let by_digest = |change: &Change| {
-            matches!(
-                change,
-                Change::Hold { .. } | Change::Use { .. } | Change::Bind { .. } | Change::End { .. }
-            )
-        };
-        self.items.lock().notes.retain(|item| !by_digest(&item.change));
+        self.items.lock().notes.retain(|item| !is_by_digest(&item.change));
     }
 
     /// Counts a change that is not kept.
@@ -171,6 +165,15 @@ impl Queue {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+}
+
+/// Whether a change says nothing to whoever has another digest key. A chat does: somebody is
+/// to hear of it, if perhaps once more.
+pub fn is_by_digest(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Hold { .. } | Change::Use { .. } | Change::Bind { .. } | Change::End { .. }
+    )
 }
 
 #[cfg(test)]

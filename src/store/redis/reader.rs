@@ -22,6 +22,7 @@ use super::layout::{LOG, META};
 use super::link::{ANSWER, Kind, Link, Server, Trouble};
 use super::shared::Shared;
 use super::snapshot::{self, Known};
+use super::told::Told;
 use super::writer::probe;
 use crate::clock::UnixTime;
 use crate::secret::Secret;
@@ -186,6 +187,7 @@ impl Reader {
         };
         let bound = self.shared.unknown_sessions(&entries);
         snapshot::fetch(&self.shared, reading, &bound).await?;
+        let told = Told::fetch(reading, &entries).await?;
         for entry in entries {
             if entry.n.is_some_and(|n| n != place.n + 1) {
                 place.missed = true;
@@ -193,7 +195,12 @@ impl Reader {
             }
             place.n = entry.n.unwrap_or(place.n);
             place.id = entry.id;
+            if let Some(webhook) = entry.dropped {
+                tracing::error!(webhook, "too many deliveries wait: one was dropped");
+            }
             match entry.said {
+                Said::Posted(site, visitor) => told.visitor((site, visitor), &self.shared),
+                Said::Subscribed(site, webhook) => told.subscription((site, webhook), &self.shared),
                 Said::Change(change) => self.shared.retell(&change, UnixTime::now()),
                 Said::Resync(replica) if replica != self.replica => {
                     snapshot::load(&self.shared, link, Known::default()).await?;

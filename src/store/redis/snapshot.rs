@@ -7,8 +7,10 @@ use redis::aio::MultiplexedConnection;
 
 use super::layout::{self, Manner};
 use super::link::{Link, Trouble};
+use super::queue::is_by_digest;
 use super::shared::Shared;
-use super::writer::most;
+use super::visits;
+use super::writer::context;
 use crate::clock::UnixTime;
 use crate::store::change::Change;
 use crate::store::digest::Digest;
@@ -25,6 +27,7 @@ type Members = Vec<(Vec<u8>, Vec<u8>)>;
 pub struct Known {
     bans: HashSet<Name>,
     sessions: Vec<(Arc<str>, Digest)>,
+    subscriptions: HashSet<Name>,
 }
 
 impl Known {
@@ -36,14 +39,17 @@ impl Known {
                 known.bans.insert((site, id));
             }
             Change::Bind { site, session, .. } => known.sessions.push((site, session)),
+            Change::Subscription { site, webhook, .. } => {
+                known.subscriptions.insert((site, webhook));
+            }
             _ => {}
         });
         known
     }
 }
 
-/// Loads what is kept of bans, logouts, refused and used credentials, and looks after the
-/// sessions that memory knows. Bans that memory knew and Redis does not are lifted.
+/// Loads all that is kept but sessions and deliveries, and looks after the sessions that
+/// memory knows. Bans and subscriptions that memory knew and Redis does not have ended.
 ///
 /// # Errors
 /// Redis cannot be read: memory has some of it.
@@ -102,7 +108,47 @@ pub async fn load(shared: &Shared, link: &mut Link, mut known: Known) -> Result<
     })
     .await?;
     fetch(shared, &mut link.connection, &known.sessions).await?;
+    subscriptions(shared, link, known.subscriptions).await?;
+    // Behind whom to forget: he may have come back.
+    let mut visitors = Vec::new();
+    each(link, "ZSCAN", layout::VISITORS, |name, until| {
+        let found = layout::identity(&name).zip(layout::time(&until));
+        let Some((name, until)) = found else { return shared.skip(layout::VISITORS) };
+        if now < until {
+            visitors.push(name);
+        }
+    })
+    .await?;
+    visits::load(shared, &mut link.connection, &visitors).await?;
     tidy(link, lapsed).await
+}
+
+async fn subscriptions(
+    shared: &Shared,
+    link: &mut Link,
+    mut known: HashSet<Name>,
+) -> Result<(), Trouble> {
+    let memory = &shared.memory;
+    each(link, "HSCAN", layout::SUBSCRIPTIONS, |name, entry| {
+        let found = layout::identity(&name).zip(String::from_utf8(entry).ok());
+        let Some(((site, webhook), entry)) = found else {
+            return shared.skip(layout::SUBSCRIPTIONS);
+        };
+        known.remove(&(site.clone(), webhook.clone()));
+        memory.apply(&Change::Subscription { site, webhook, entry: Some(entry.into()) });
+    })
+    .await?;
+    for (site, webhook) in known {
+        memory.apply(&Change::Subscription { site, webhook, entry: None });
+    }
+    each(link, "HSCAN", layout::CONFIRMATIONS, |name, kept| {
+        let found = layout::identity(&name).zip(serde_json::from_slice(&kept).ok());
+        let Some(((site, webhook), confirmation)) = found else {
+            return shared.skip(layout::CONFIRMATIONS);
+        };
+        memory.apply(&Change::Confirmation { site, webhook, confirmation });
+    })
+    .await
 }
 
 /// What a lifted ban leaves behind.
@@ -182,15 +228,14 @@ pub async fn restore(
 ) -> Result<usize, Trouble> {
     let mut changes = Vec::new();
     shared.memory.each_change(|change| {
-        let marks = matches!(change, Change::Ban { .. } | Change::Logout { .. });
-        if digests || marks {
+        if digests || !is_by_digest(&change) {
             changes.push(change);
         }
     });
     for page in changes.chunks(PAGE) {
         let mut calls = redis::pipe();
         for change in page {
-            link.caller.change(&mut calls, change, Manner::Restored, most(shared, change));
+            link.caller.change(&mut calls, change, Manner::Restored, &context(shared, change));
         }
         let _: Vec<Option<String>> = calls.query_async(&mut link.connection).await?;
     }

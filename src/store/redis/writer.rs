@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use redis::{RedisError, RedisResult};
 
 use super::entry::EntryId;
-use super::layout::Manner;
+use super::layout::{Context, Manner};
 use super::link::{Kind, Link, Trouble};
 use super::queue::{Item, Outcome};
 use super::shared::Shared;
@@ -63,7 +63,7 @@ async fn send(
             Some((until, _)) => Manner::Before(link.theirs(until)),
             None => Manner::Told,
         };
-        link.caller.change(&mut calls, &item.change, manner, most(shared, &item.change));
+        link.caller.change(&mut calls, &item.change, manner, &context(shared, &item.change));
     }
     let start = Instant::now();
     let answers: RedisResult<Vec<RedisResult<Option<String>>>> =
@@ -116,9 +116,14 @@ fn outcome(answer: RedisResult<Option<String>>) -> Result<Outcome, Trouble> {
     }
 }
 
-/// How many sessions an identity of the change's site may have.
-pub fn most(shared: &Shared, change: &Change) -> usize {
-    shared.memory.site(change.site()).map_or(1, |site| site.sessions.limits().of_one)
+/// What memory knows about a change.
+pub fn context(shared: &Shared, change: &Change) -> Context {
+    let Some(site) = shared.memory.site(change.site()) else { return Context::default() };
+    let visit = match change {
+        Change::Details { posted, .. } => site.visits().visit(&posted.visitor, posted.at),
+        _ => None,
+    };
+    Context { most: site.sessions.limits().of_one, visit }
 }
 
 /// Whether a change can be made at all.

@@ -6,7 +6,7 @@
 //!
 //! - `cargo run --release --` and `cargo install` are not run: the debug binary that Cargo
 //!   built for these tests stands first in PATH instead. Both are what builds it.
-//! - The ports 8080, 3000 and 9090 are replaced by free ones, in commands, in saved files, and
+//! - The ports 8080, 3000, 8090 and 9090 are replaced by free ones, in commands, in saved files, and
 //!   in the configurations that `init` writes (where the admin listener is added): other
 //!   tests run at the same time. The demo finds free ones itself.
 //! - 2026-11 and 2026_11 in commands and files are this month, after which `init` names its key.
@@ -209,7 +209,7 @@ impl Reader {
         let environment = environment.map(|(name, value)| (name.to_owned(), value));
         Self {
             terminal: Terminal::open(&home, &environment),
-            ports: ["8080", "3000", "9090"].map(|port| (port, ports::free().port())).into(),
+            ports: ["8080", "3000", "8090", "9090"].map(|port| (port, ports::free().port())).into(),
             folder,
         }
     }

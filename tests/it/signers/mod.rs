@@ -1,7 +1,7 @@
 //! Websites sign with other people's libraries: `examples/websites`, run as a website runs
 //! them, each against the real binary. What they print is verified, and changed it is refused.
 
-mod runtimes;
+pub mod runtimes;
 
 use std::path::PathBuf;
 

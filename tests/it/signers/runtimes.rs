@@ -1,5 +1,5 @@
-//! What runs a sample: the system's Node, Python, Ruby and PHP, with the packages that the lock
-//! files beside the samples pin.
+//! What runs the examples: the system's Node, Python, Ruby and PHP, with the packages that the
+//! lock files beside them pin.
 //!
 //! Ruby's package is the system's too. Those from npm and PyPI are kept under `target/` from
 //! one run to the next, in folders named after what they were made of, never in the system.
@@ -24,16 +24,22 @@ pub struct Runtimes {
 }
 
 impl Runtimes {
-    /// Fetches the packages, unless an earlier run did.
+    /// For `examples/websites`. Fetches the packages, unless an earlier run did.
     pub fn ready() -> &'static Self {
-        static READY: LazyLock<Runtimes> = LazyLock::new(Runtimes::fetch);
+        static READY: LazyLock<Runtimes> = LazyLock::new(|| Runtimes::fetch("websites"));
         &READY
     }
 
-    fn fetch() -> Self {
+    /// The same for `examples/webhook-receivers`.
+    pub fn of_receivers() -> &'static Self {
+        static READY: LazyLock<Runtimes> = LazyLock::new(|| Runtimes::fetch("webhook-receivers"));
+        &READY
+    }
+
+    fn fetch(of: &str) -> Self {
         let (npm, pip) = std::thread::scope(|scope| {
-            let npm = scope.spawn(npm_packages);
-            let pip = scope.spawn(pip_packages);
+            let npm = scope.spawn(|| npm_packages(of));
+            let pip = scope.spawn(|| pip_packages(of));
             (npm.join(), pip.join())
         });
         let failed = "the packages of the samples are there";
@@ -44,7 +50,7 @@ impl Runtimes {
     }
 
     /// What runs a file with that ending, or with `inline` a text.
-    fn command(&self, ending: &str, inline: bool) -> Command {
+    pub fn command(&self, ending: &str, inline: bool) -> Command {
         let (program, option) = match ending {
             "js" => (Path::new("node"), "-e"),
             "py" => (self.python.as_path(), "-c"),
@@ -104,15 +110,20 @@ impl Sample {
 
 /// The folder of the samples.
 pub fn websites() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/websites")
+    examples("websites")
 }
 
-fn npm_packages() -> PathBuf {
+/// A folder of examples.
+pub fn examples(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+fn npm_packages(of: &str) -> PathBuf {
     let locks = ["package.json", "package-lock.json"];
     let version = succeed(with("node", &["--version"]));
-    kept("npm", &locks, &version, |folder| {
+    kept(of, "npm", &locks, &version, |folder| {
         for lock in locks {
-            std::fs::copy(websites().join(lock), folder.join(lock)).expect("a copy");
+            std::fs::copy(examples(of).join(lock), folder.join(lock)).expect("a copy");
         }
         let mut npm = with("npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
         npm.current_dir(folder);
@@ -120,31 +131,31 @@ fn npm_packages() -> PathBuf {
     })
 }
 
-fn pip_packages() -> PathBuf {
+fn pip_packages(of: &str) -> PathBuf {
     let locks = ["requirements.txt"];
     let which = "import sys; print(sys.version, sys.base_prefix)";
     let version = succeed(with("python3", &["-c", which]));
-    kept("pypi", &locks, &version, |folder| {
+    kept(of, "pypi", &locks, &version, |folder| {
         let mut venv = with("python3", &["-m", "venv"]);
         venv.arg(folder);
         succeed(venv);
         let mut pip = Command::new(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         pip.args(["--only-binary", ":all:", "--require-hashes", "-r"]);
-        pip.arg(websites().join("requirements.txt"));
+        pip.arg(examples(of).join("requirements.txt"));
         succeed(pip);
     })
 }
 
 /// A folder that lasts, filled only if no earlier run filled one from the same lock files.
-fn kept(name: &str, locks: &[&str], version: &str, fill: impl FnOnce(&Path)) -> PathBuf {
-    let mut of = Sha256::new().chain_update(version);
+fn kept(of: &str, name: &str, locks: &[&str], version: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    let mut made = Sha256::new().chain_update(version);
     for lock in locks {
-        of.update(std::fs::read(websites().join(lock)).expect("a lock file"));
+        made.update(std::fs::read(examples(of).join(lock)).expect("a lock file"));
     }
-    let of: String = of.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let made: String = made.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let folder = temporary.join(format!("websites-{name}-{of}"));
+    let folder = temporary.join(format!("{of}-{name}-{made}"));
     if !folder.exists() {
         // Filled beside its place, so that a run that is cut short leaves nothing half done.
         let new = tempfile::tempdir_in(temporary).expect("a temporary folder");

@@ -169,6 +169,9 @@ impl Peer {
             self.read_body(&mut request).await?;
             note(&request);
             self.respond(path, &request).await?;
+            if request.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close")) {
+                break;
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ pub mod key_server;
 pub mod metrics;
 pub mod ports;
 pub mod raw;
+pub mod receiver;
 #[cfg(feature = "redis")]
 pub mod redis_server;
 pub mod sign;

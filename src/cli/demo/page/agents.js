@@ -63,6 +63,7 @@ class Card {
       onchange: () => say({ nickname: this.name.value }) });
     this.email = el("input", { autocomplete: "off" });
     this.details = el("dl", { class: "facts" });
+    this.known = el("div", { class: "known", hidden: true });
     this.last = el("p", { class: "last quiet" });
     this.reply = el("input", { name: "reply", autocomplete: "off", placeholder: "Answer …" });
     const field = (label, input) => el("label", { class: "field" }, el("span", {}, label), input);
@@ -75,6 +76,7 @@ class Card {
       this.head,
       el("div", { class: "fields" }, field("Name", this.name), field("Email", this.email)),
       this.details,
+      this.known,
       this.last,
       el("form", { class: "write", onsubmit: answer }, this.reply, el("button", {}, "Answer")));
   }
@@ -82,7 +84,7 @@ class Card {
   show({ visitor, nickname, browsers, messages, used }) {
     this.used = used;
     this.here = browsers > 0;
-    const { verified, id, name, email, attributes, claimed, reason } = visitor;
+    const { verified, id, name, email, attributes, claimed, details, reason } = visitor;
     const title = verified ? (name ?? id ?? "Verified visitor") : (nickname ?? "Guest");
     this.root.className = `visitor ${verified ? "verified" : "guest"}`;
     this.reply.setAttribute("aria-label", `Answer to ${title}`);
@@ -102,6 +104,11 @@ class Card {
         .flatMap(([key, value]) => fact(key, text(value))),
       ...Object.entries(claimed).flatMap(([key, value]) => unproven(key, text(value))),
       ...fact("Why a guest", verified ? null : reason));
+    const known = Object.entries(details);
+    this.known.hidden = !known.length;
+    this.known.replaceChildren(
+      el("p", {}, "The website adds"),
+      el("dl", { class: "facts" }, known.flatMap(([key, value]) => fact(key, text(value)))));
   }
 
   /** Read-only once proven; the website knows better than an agent. */

@@ -30,8 +30,10 @@ export class Chat {
           done(true);
         }
       });
-      socket.addEventListener("close", () => {
-        if (socket === this.socket) this.status.replaceChildren("Not connected.");
+      socket.addEventListener("close", ({ code, reason }) => {
+        if (socket === this.socket) {
+          this.status.replaceChildren(code >= 3000 ? `Closed: ${reason || "no reason"} (${code}).` : "Not connected.");
+        }
         done(false);
       });
     });

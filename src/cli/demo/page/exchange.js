@@ -68,7 +68,7 @@ export class View {
   }
 }
 
-const FIRST = ["status", "reason", "id", "name", "email", "attributes", "claimed", "key", "expires"]
+const FIRST = ["status", "reason", "id", "name", "email", "attributes", "claimed", "details", "key", "expires"]
   .map((name) => `countersign-${name}`);
 
 /** What matters most first: Countersign's own headers, in the order in which they are read. */

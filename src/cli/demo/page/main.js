@@ -3,6 +3,7 @@
 import { Agents } from "./agents.js";
 import { attempts } from "./attacks.js";
 import { Chat } from "./chat.js";
+import { Crm } from "./crm.js";
 import { byId, el, mark } from "./dom.js";
 import { Editor } from "./editor.js";
 import { View, exchange } from "./exchange.js";
@@ -23,8 +24,11 @@ const browser = `first-${crypto.randomUUID().slice(0, 8)}`;
 const view = new View(byId("sent"), byId("verdict"), byId("received"));
 const chat = new Chat(byId("chat"));
 const agents = new Agents(byId("agents"));
+const crm = new Crm(byId("crm"), 1);
 const editor = new Editor(byId("editor"), (request) => attempt(BY_HAND, { request }));
 let system = systems[0];
+/** Which chat of theirs a verified visitor is in: one a page, until a new one is begun. */
+let conversation = crypto.randomUUID();
 
 const here = () => facts.systems[system.name];
 
@@ -44,6 +48,12 @@ const BY_HAND = {
 
 const further = [
   {
+    id: "new-chat",
+    title: "Start a new chat",
+    hint: "The website’s server hears of it, and tells the agent more.",
+    run: startChat,
+  },
+  {
     id: "second",
     title: "Open a second browser",
     hint: "Another device, the same Ana.",
@@ -54,6 +64,31 @@ const further = [
     title: "Rotate the key while chatting",
     hint: "The website changes its secret. Nobody drops.",
     run: rotate,
+  },
+];
+
+const powers = [
+  {
+    id: "logout",
+    title: "Log Ana out everywhere",
+    hint: "Her proofs and connections of before end.",
+    run: () => take("logout", {
+      refused: () => "What Ana was signed in with before counts no more, in no browser. A new proof does.",
+      verified: () => "Her connections were closed. A hash never expires, and this one is still good: " +
+        "to keep her out, ban her.",
+    }),
+  },
+  {
+    id: "ban",
+    title: "Ban Ana",
+    hint: "On every device, with any proof.",
+    run: () => take("ban", { refused: () => "The proof is good, and Ana is banned: here, and on every device of hers." }),
+  },
+  {
+    id: "pardon",
+    title: "Lift the ban",
+    hint: "She may come back.",
+    run: () => take("pardon", { verified: () => "Nobody keeps her out any more." }),
   },
 ];
 
@@ -72,7 +107,8 @@ function buttons() {
     group("As it is meant to be",
       attempts.filter(({ attack }) => !attack).map(attempting),
       further.map((one) => make(one, one.run))),
-    group("Attack it", attempts.filter(({ attack }) => attack).map(attempting)));
+    group("Attack it", attempts.filter(({ attack }) => attack).map(attempting)),
+    group("As the operator", powers.map((one) => make(one, one.run))));
 }
 
 /** One at a time; the button pressed last is the one whose outcome is shown. */
@@ -121,11 +157,34 @@ function words(attempted, { problem, conversation }) {
 // --- The chat. -----------------------------------------------------------------------------
 
 function room(proof) {
-  const query = new URLSearchParams({ ...(proof ? system.room(proof, facts.visitor) : {}), browser });
+  const whose = proof ? { ...system.room(proof, facts.visitor), chat: conversation } : {};
+  const query = new URLSearchParams({ ...whose, browser });
   return `${here().url.replace("http", "ws")}/room?${query}`;
 }
 
 const enter = (proof) => chat.connect(room(proof));
+
+/** The same Ana, another chat: the website's server is told again. */
+async function startChat() {
+  conversation = crypto.randomUUID();
+  await attempt({
+    ...SIGN_IN,
+    verified: () => "A chat begins. Below, the website’s server is told, looks Ana up, and the agent learns more.",
+  });
+}
+
+/** Signs in, has the operator do something about Ana, and shows the very same proof again. */
+async function take(power, says) {
+  const made = await make(SIGN_IN);
+  if (power !== "pardon") await attempt(SIGN_IN, made);
+  const answer = await fetch(`/${power}/${system.name}`, { method: "POST" });
+  if (!answer.ok) throw new Error(await answer.text());
+  // What was ended stays ended: who comes back comes to a new chat.
+  conversation = crypto.randomUUID();
+  // A proof of the same second counts as one of before.
+  if (power === "logout") await new Promise((done) => setTimeout(done, 1000));
+  await attempt({ ...SIGN_IN, id: power === "pardon" ? SIGN_IN.id : power, ...says }, made);
+}
 
 async function openSecond() {
   const frame = el("iframe", { title: "The chat in a second browser", src: `/open/${system.name}` });
@@ -198,6 +257,7 @@ async function select(chosen) {
   buttons();
   showMode();
   agents.connect(`${here().url.replace("http", "ws")}/agent/feed`);
+  crm.choose(system.name);
   fetch(`/assets/${system.name}.js`).then(async (answer) => {
     byId("snippet").textContent = await answer.text();
   });
@@ -229,8 +289,10 @@ byId("links").replaceChildren(
     " Everything here runs on your machine and is gone when you press Ctrl-C."),
   el("ul", {},
     el("li", {}, el("a", { href: facts.agents }, "The agents’ view")),
+    el("li", {}, el("a", { href: facts.crm }, "The website’s CRM")),
     el("li", {}, el("a", { href: facts.metrics }, "The gateway’s metrics")),
     el("li", {}, "Its configuration: ", el("code", {}, facts.configuration))));
 
 tabs();
+crm.connect(`ws://${location.host}/crm/feed`);
 await select(systems[0]);

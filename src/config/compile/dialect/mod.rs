@@ -100,10 +100,9 @@ impl<'v> Dialects<'v> {
                 .expected("the dialect of the chat backend")
                 .hint(
                     "LiveSupporti is a service beside a site: it is told of chats by\n\
-                     webhooks: [ { name: crm, url: \"https://…\", format: livesupporti, secret: { file: hook.secret }, events: [chat.started] } ]\n\
+                     webhooks: [ { name: crm, url: \"https://…\", format: livesupporti, secret: { file: hook.secret }, include: [visitor] } ]\n\
                      and posts what it knows of visitors to\n\
-                     details: { username: acme, password: { file: details.password } }\n\
-                     (both not supported by this version)",
+                     details: { username: acme, password: { file: details.password } }",
                 );
             return;
         }

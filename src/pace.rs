@@ -1,5 +1,5 @@
-//! How often one client may use the widget's own endpoints: they cost a verification and
-//! may write, and no widget needs them more than a few times a minute.
+//! How often one client may do what nobody needs to do often: use the widget's own endpoints,
+//! which cost a verification and may write, or try passwords.
 //!
 //! There is a fixed number of counters, and a client's is found by a hash that nobody outside
 //! can compute. Two clients may have the same one, which is no harm at these numbers; but
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Calls of one client in each window, on one site.
 const MOST: u32 = 30;
-const WINDOW: Duration = Duration::from_secs(10);
+/// How long a window lasts: who has called too often may call again after it.
+pub const WINDOW: Duration = Duration::from_secs(10);
 /// How many counters there are; a power of two.
 const COUNTERS: usize = 1 << 16;
 
@@ -35,18 +36,39 @@ impl Default for Pace {
 impl Pace {
     /// Counts a call; whether it may be made.
     pub fn permits(&self, site: usize, client: Option<IpAddr>, now: Instant) -> bool {
-        let window = now.duration_since(self.begun).as_secs() / WINDOW.as_secs();
-        let hash = self.hasher.hash_one((site, client.map(network)));
-        let place = usize::try_from(hash % COUNTERS as u64).unwrap_or_default();
-        let Some(counter) = self.counters.get(place) else { return false };
+        let Some((counter, window)) = self.counter(site, client, now) else { return false };
         let next = |before: u64| match before >> 32 == window {
             // Calls that are turned away need not be counted.
-            true if before & u64::from(u32::MAX) >= u64::from(MOST) => None,
+            true if is_spent(before) => None,
             true => Some(before + 1),
             false => Some(window << 32 | 1),
         };
         counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
+
+    /// Whether no further call may be made in this window; counts nothing.
+    pub fn is_over(&self, site: usize, client: Option<IpAddr>, now: Instant) -> bool {
+        self.counter(site, client, now).is_none_or(|(counter, window)| {
+            let calls = counter.load(Ordering::Relaxed);
+            calls >> 32 == window && is_spent(calls)
+        })
+    }
+
+    fn counter(
+        &self,
+        site: usize,
+        client: Option<IpAddr>,
+        now: Instant,
+    ) -> Option<(&AtomicU64, u64)> {
+        let window = now.duration_since(self.begun).as_secs() / WINDOW.as_secs();
+        let hash = self.hasher.hash_one((site, client.map(network)));
+        let place = usize::try_from(hash % COUNTERS as u64).unwrap_or_default();
+        Some((self.counters.get(place)?, window))
+    }
+}
+
+fn is_spent(calls: u64) -> bool {
+    calls & u64::from(u32::MAX) >= u64::from(MOST)
 }
 
 /// What counts as one client: an IPv4 address, or the /64 that an IPv6 address is in.
@@ -66,8 +88,10 @@ mod tests {
         let (pace, now) = (Pace::default(), Instant::now());
         let client = |last| Some(IpAddr::from([203, 0, 113, last]));
         for _ in 0..MOST {
+            assert!(!pace.is_over(0, client(1), now));
             assert!(pace.permits(0, client(1), now));
         }
+        assert!(pace.is_over(0, client(1), now) && !pace.is_over(0, client(1), now + WINDOW));
         assert!(!pace.permits(0, client(1), now));
         assert!(pace.permits(1, client(1), now), "another site");
         assert!(pace.permits(0, client(2), now), "another client");
