@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::assertion::Assertion;
 use crate::dialect::{Dialect, Key, Keyring};
 use crate::gate::Fields;
 use crate::gate::contract::SiteValues;
@@ -56,6 +57,8 @@ pub struct Plan {
     pub drain: Drain,
     /// What the access log holds.
     pub log: LogSettings,
+    /// What signs what backends are told, if anything does.
+    pub assertion: Option<Arc<Assertion>>,
     /// Whether the widget-side verbs under `/.countersign/` are Countersign's own.
     pub verbs: bool,
     /// What cannot change while running.

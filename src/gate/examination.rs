@@ -177,8 +177,16 @@ fn outcome<'p>(
         Some(_) => proof.values,
         None => &place.site.values,
     };
-    let id = request.request_id;
-    let omitted = contract::inject(of_site, &visitor, oversized, id, values, set);
+    let told = contract::Told {
+        site: of_site,
+        visitor: &visitor,
+        by_session: presented.earlier.is_some(),
+        oversized_claim: oversized,
+        request_id: request.request_id,
+        assertion: plan.assertion.as_deref(),
+        now,
+    };
+    let omitted = contract::inject(&told, values, set);
     Ok(Outcome::Forward(Box::new(Forward { visitor, edits, overlooked, omitted, body })))
 }
 

@@ -224,7 +224,8 @@ impl PlanBuilder {
             timeouts: Timeouts::default(),
             drain: Drain::default(),
             log: LogSettings::default(),
-            verbs: true,
+            assertion: None,
+        verbs: true,
             process: Process {
                 listeners: Vec::new(),
                 admin: None,
