@@ -5,9 +5,10 @@
 namespace Countersign;
 
 use RuntimeException;
+use stdClass;
 
 /** What the request's one assertion says; throws if it proves nothing. */
-function read(): array
+function read(): stdClass
 {
     // PHP joins two headers by a comma.
     $assertion = $_SERVER["HTTP_COUNTERSIGN_ASSERTION"] ?? "";
@@ -15,21 +16,21 @@ function read(): array
         throw new RuntimeException("not exactly one Countersign-Assertion");
     }
     [$header, $claims] = [json(bytes($segment[1])), json(bytes($segment[2]))];
-    $kind = [$header["alg"] ?? null, $header["typ"] ?? null];
-    if ($kind !== ["ES256", "countersign+jwt"] || !is_string($header["kid"] ?? null)) {
+    $kind = [$header->alg ?? null, $header->typ ?? null];
+    if ($kind !== ["ES256", "countersign+jwt"] || !is_string($header->kid ?? null)) {
         throw new RuntimeException("a token of another kind");
     }
     $signature = der(bytes($segment[3]));
     $signed = "$segment[1].$segment[2]";
-    if (openssl_verify($signed, $signature, key($header["kid"]), OPENSSL_ALGO_SHA256) !== 1) {
+    if (openssl_verify($signed, $signature, key($header->kid), OPENSSL_ALGO_SHA256) !== 1) {
         throw new RuntimeException("not the signature");
     }
-    $for = [$claims["iss"] ?? null, $claims["aud"] ?? null];
+    $for = [$claims->iss ?? null, $claims->aud ?? null];
     if ($for !== ["countersign", getenv("COUNTERSIGN_SITE")]) {
         throw new RuntimeException("not for this site");
     }
     // Five seconds for clocks that differ; what is absent is out of date.
-    if (($claims["iat"] ?? INF) > time() + 5 || ($claims["exp"] ?? 0) <= time() - 5) {
+    if (($claims->iat ?? INF) > time() + 5 || ($claims->exp ?? 0) <= time() - 5) {
         throw new RuntimeException("not at this time");
     }
     return $claims;
@@ -45,7 +46,7 @@ function key(string $kid): string
         $keys = apcu_entry("countersign-keys-" . intdiv(time(), 5), fetch(...), 10);
         apcu_store("countersign-keys", $keys, 300);
     }
-    $point = bytes($keys[$kid]["x"] ?? "") . bytes($keys[$kid]["y"] ?? "");
+    $point = bytes($keys[$kid]->x ?? "") . bytes($keys[$kid]->y ?? "");
     if (strlen($point) !== 64) {
         throw new RuntimeException("not a key of Countersign");
     }
@@ -58,8 +59,8 @@ function key(string $kid): string
 function fetch(): array
 {
     $patience = stream_context_create(["http" => ["timeout" => 3, "follow_location" => 0]]);
-    $set = json((string) file_get_contents(getenv("COUNTERSIGN_JWKS"), false, $patience));
-    return array_column($set["keys"], null, "kid");
+    $set = json((string) @file_get_contents(getenv("COUNTERSIGN_JWKS"), false, $patience));
+    return array_column($set->keys, null, "kid");
 }
 
 /** A signature as OpenSSL has it: two integers in DER, which are two halves in a JWT. */
@@ -79,8 +80,8 @@ function bytes(string $base64url): string
     return (string) base64_decode(strtr($base64url, "-_", "+/"), true);
 }
 
-function json(string $text): array
+function json(string $text): stdClass
 {
-    $value = json_decode($text, true, 16, JSON_THROW_ON_ERROR);
-    return is_array($value) ? $value : throw new RuntimeException("not an object");
+    $value = json_decode($text, false, 512, JSON_THROW_ON_ERROR);
+    return $value instanceof stdClass ? $value : throw new RuntimeException("not an object");
 }

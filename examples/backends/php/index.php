@@ -17,9 +17,9 @@ try {
 
 // --- The application. ---
 
-$who = ["id" => $visitor["sub"] ?? null];
+$who = ["id" => $visitor->sub ?? null];
 foreach (["status", "name", "email", "attributes", "claimed", "details"] as $name) {
-    $who[$name] = $visitor[$name] ?? null;
+    $who[$name] = $visitor->$name ?? null;
 }
 header("Content-Type: application/json");
 echo json_encode($who, JSON_THROW_ON_ERROR);
