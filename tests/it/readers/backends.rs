@@ -76,6 +76,7 @@ impl Backend {
         let log = std::fs::File::create(temporary.path().join("log")).expect("a log");
         let mut command = command(name, address, temporary.path());
         command
+            .env_remove("COUNTERSIGN_SITE")
             .envs(environment.iter().copied())
             .env("PORT", address.port().to_string())
             .env("PYTHONDONTWRITEBYTECODE", "1")
