@@ -127,8 +127,10 @@ impl Backend {
 impl Drop for Backend {
     /// As a service manager does it: some of them have children of their own to end.
     fn drop(&mut self) {
-        let end = format!("kill -TERM {}", self.child.id());
-        let _ = Command::new("sh").args(["-c", &end]).status();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let end = format!("kill -TERM {}", self.child.id());
+            let _ = Command::new("sh").args(["-c", &end]).status();
+        }
         let start = Instant::now();
         while start.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(std::time::Duration::from_millis(10));
