@@ -157,8 +157,12 @@ fn command(name: &str, address: SocketAddr, temporary: &Path) -> Command {
             gunicorn
         }
         "rack" => packages::with("puma", &["-b", &format!("tcp://{bind}"), "config.ru"]),
-        // A warning that is shown would be an answer with status 200.
-        "php" => packages::with("php", &["-d", "display_errors=1", "-S", &bind, "index.php"]),
+        "php" => {
+            // As strict as can be: a warning that is shown would be an answer with status 200.
+            let mut php = packages::with("php", &["-d", "display_errors=1"]);
+            php.args(["-d", "output_buffering=0", "-S", &bind, "index.php"]);
+            php
+        }
         "go" => Command::new(go),
         other => panic!("{other} is not executed"),
     };
