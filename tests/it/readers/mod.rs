@@ -87,7 +87,7 @@ async fn a_backend_learns_of_new_keys_and_outlives_an_outage() {
         async move {
             let Stage { backend, server } = &stage;
             let show = async |case: &cases::Case| backend.get(&case.make(ring, "").1).await;
-            server.fail(500, "");
+            server.hang();
             is_refused(&format!("{}: before there are keys", backend.name), &show(old).await);
             server.publish(ring.set(&[Name::First, Name::Second]));
             assert_eq!(show(old).await.status, 200, "{}", backend.name);
