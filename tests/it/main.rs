@@ -46,6 +46,7 @@ mod outages;
 mod outbox_redis;
 mod pipelining;
 mod plain_pingora;
+mod readers;
 mod readme;
 mod receivers;
 mod refusals;
