@@ -23,6 +23,9 @@ use crate::dialect::json::write_string;
 
 pub use key::{SigningKey, key_set};
 
+/// Where the public keys are, on every listener.
+pub const KEY_SET_PATH: &str = "/.well-known/countersign/jwks.json";
+
 /// What signs, and for how long it holds.
 #[derive(Debug)]
 pub struct Assertion {

@@ -184,7 +184,11 @@ impl<'a> Dispensable<'a> {
     fn fitting(self) -> Self {
         let [claimed, details, attributes] = self.0;
         let within = |json: Option<&'a str>, limit| json.filter(|json| json.len() <= limit);
-        Self([within(claimed, MAX_CLAIMED), within(details, MAX_VALUE), within(attributes, MAX_VALUE)])
+        Self([
+            within(claimed, MAX_CLAIMED),
+            within(details, MAX_VALUE),
+            within(attributes, MAX_VALUE),
+        ])
     }
 
     /// Without the first that is there; none if nothing is.
@@ -242,8 +246,8 @@ impl Injection<'_> {
     /// it takes for the rest to fit.
     fn add_what_fits(&mut self, told: &Told<'_>, values: &mut Values) -> Vec<&'static str> {
         // Room for naming all, should all have to go.
-        let room = MAX_TOTAL
-            .saturating_sub(self.total + "claimed,details,attributes,assertion".len());
+        let room =
+            MAX_TOTAL.saturating_sub(self.total + "claimed,details,attributes,assertion".len());
         let offered = Dispensable::of(told.visitor);
         let mut kept = offered.fitting();
         let mut assertion = told.assertion;

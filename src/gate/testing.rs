@@ -224,8 +224,8 @@ impl PlanBuilder {
             timeouts: Timeouts::default(),
             drain: Drain::default(),
             log: LogSettings::default(),
-            assertion: None,
-        verbs: true,
+            asserts: crate::plan::Asserts::Nothing,
+            verbs: true,
             process: Process {
                 listeners: Vec::new(),
                 admin: None,

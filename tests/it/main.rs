@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod assertion;
 mod backend;
 mod bodies;
 mod carriers;
