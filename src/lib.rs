@@ -5,6 +5,7 @@
 //! change before the backend sees it.
 
 pub mod admin;
+pub mod assertion;
 pub mod cli;
 pub mod clock;
 pub mod config;

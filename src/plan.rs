@@ -2,6 +2,7 @@
 //! immutable from then on: one generation. Keys from a URL alone come and go while it is
 //! in force ([`KeySets`]).
 
+mod asserts;
 mod flight;
 mod key_set;
 mod memory;
@@ -23,6 +24,7 @@ use crate::gate::origin::Origin;
 use crate::gate::policy::Mode;
 use crate::gate::route::{Hosts, Routes};
 
+pub use asserts::Asserts;
 pub use flight::{Flight, Joined};
 pub use key_set::{Fetched, KeySet, KeySets, KeySource, KeysNow};
 pub use memory::{
@@ -56,6 +58,8 @@ pub struct Plan {
     pub drain: Drain,
     /// What the access log holds.
     pub log: LogSettings,
+    /// What signs what backends are told.
+    pub asserts: Asserts,
     /// Whether the widget-side verbs under `/.countersign/` are Countersign's own.
     pub verbs: bool,
     /// What cannot change while running.

@@ -161,6 +161,19 @@ fn share_if_it_may(reply: &mut Reply, origin: Option<&str>, allowed: &[Origin]) 
     }
 }
 
+/// A JWK Set, for anybody: it may be kept for a few minutes, also by caches.
+pub fn key_set(document: String, request_id: &str) -> Reply {
+    let headers = vec![
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json")),
+        (header::CONTENT_LENGTH, HeaderValue::from(document.len())),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300")),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    ];
+    let mut reply = Reply { status: 200, headers, body: document.into() };
+    identify(&mut reply, request_id);
+    reply
+}
+
 /// A status and nothing more, for what is no request yet.
 pub fn bare(status: u16, request_id: &str) -> Reply {
     let headers = vec![(header::CONTENT_LENGTH, HeaderValue::from_static("0"))];

@@ -9,14 +9,15 @@ use pingora::http::RequestHeader;
 use super::access::{Access, access, names_us};
 use super::act::Act;
 use super::ready::{Report, Status};
-use super::reply::{json, not_allowed, not_found, problem, reply, too_large};
+use super::reply::{json, not_allowed, not_found, problem, reply, request_id, too_large};
 use super::{
     AdminState, MAX_BODY, bans, connections, deliveries, details, logouts, sites, visitors,
     webhooks,
 };
+use crate::assertion::KEY_SET_PATH;
 use crate::clock::UnixTime;
 use crate::plan::Admin;
-use crate::refusal::Reply;
+use crate::refusal::{self, Reply};
 use crate::reload::ReloadError;
 use crate::telemetry::Trigger;
 
@@ -92,6 +93,7 @@ pub(super) async fn answer(state: &Arc<AdminState>, full: bool, asked: Asked<'_>
         ("/livez", _) => asked.get(|| json(200, &serde_json::json!({"status": "alive"}))),
         ("/readyz", _) => asked.get(|| ready(state, asked.query)),
         ("/metrics", _) => asked.get(|| metrics(state)),
+        (KEY_SET_PATH, _) => asked.get(|| key_set(state)),
         (path, Some(admin)) if path == "/v1" || path.starts_with("/v1/") => {
             let fields = asked.headers.get_all(header::AUTHORIZATION).iter();
             match access(admin, &fields.map(HeaderValue::as_bytes).collect::<Vec<_>>()) {
@@ -176,6 +178,10 @@ fn ready(state: &AdminState, query: &str) -> Reply {
         report.checks = None;
     }
     json(if report.status == Status::Failed { 503 } else { 200 }, &report)
+}
+
+fn key_set(state: &AdminState) -> Reply {
+    refusal::key_set(state.current.load().plan.key_set(), &request_id())
 }
 
 fn metrics(state: &AdminState) -> Reply {

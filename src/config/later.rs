@@ -15,7 +15,6 @@ const LATER: &[(&str, &str)] = &[
     ("health.tls", "TLS on a listener"),
     ("admin.tls", "TLS on a listener"),
     ("decision", "the decision listener for other gateways"),
-    ("assertion", "the signed assertion"),
     ("sites.*.headers", "other header names and presets"),
     ("sites.*.translate", "translation into the backend's own proof"),
     ("headers", "header budgets"),

@@ -13,6 +13,8 @@
 use http::{HeaderName, HeaderValue};
 
 use super::values::Values;
+use crate::assertion::{Assertion, Content};
+use crate::clock::UnixTime;
 use crate::identity::{Standing, Visitor};
 
 /// Longest injected value, in bytes.
@@ -52,6 +54,7 @@ names! {
     EXPIRES "countersign-expires" "Countersign-Expires",
     REQUEST_ID "countersign-request-id" "Countersign-Request-Id",
     OMITTED "countersign-omitted" "Countersign-Omitted",
+    ASSERTION "countersign-assertion" "Countersign-Assertion",
 }
 
 /// Whether two header names are one to a careless reader: case does not count, nor which
@@ -116,21 +119,35 @@ impl SiteValues {
     }
 }
 
-/// Adds the headers that tell the backend of a visitor; answers what was left out for
-/// size. `oversized_claim`: claims were dropped already while they were collected.
+/// What the backend is told of a request.
+pub(super) struct Told<'a> {
+    /// What its site says whoever the visitor is.
+    pub site: &'a SiteValues,
+    /// Whom it is told of.
+    pub visitor: &'a Visitor,
+    /// Whether a session alone proved it.
+    pub by_session: bool,
+    /// Claims were dropped already while they were collected.
+    pub oversized_claim: bool,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// What signs all that, if anything does.
+    pub assertion: Option<&'a Assertion>,
+    /// When.
+    pub now: UnixTime,
+}
+
+/// Adds the headers that tell the backend of a visitor; answers what was left out for size.
 pub(super) fn inject(
-    site: &SiteValues,
-    visitor: &Visitor,
-    oversized_claim: bool,
-    request_id: &str,
+    told: &Told<'_>,
     values: &mut Values,
     set: &mut Vec<(HeaderName, HeaderValue)>,
 ) -> Vec<&'static str> {
+    let (site, visitor) = (told.site, told.visitor);
     let mut injection = Injection { set, total: 0 };
     injection.add(&SITE, site.site.clone());
     injection.add(&DIALECT, site.dialect.clone());
-    injection.add(&REQUEST_ID, values.plain(request_id));
-    let mut attributes = None;
+    injection.add(&REQUEST_ID, values.plain(told.request_id));
     match &visitor.standing {
         Standing::Guest(reason) => {
             injection.add(&STATUS, Some(HeaderValue::from_static("guest")));
@@ -144,34 +161,71 @@ pub(super) fn inject(
             injection.add(&EMAIL, plain(&identity.email));
             injection.add(&KEY, values.plain(&identity.key));
             injection.add(&EXPIRES, identity.expires.and_then(|at| values.number(at.as_secs())));
-            attributes = identity.attributes.as_deref();
         }
     }
-    let (claimed, details) = (visitor.claimed.as_deref(), visitor.details.as_deref());
-    injection.add_what_fits(
-        [
-            Dispensable { name: &CLAIMED, word: "claimed", json: claimed },
-            Dispensable { name: &DETAILS, word: "details", json: details },
-            Dispensable { name: &ATTRIBUTES, word: "attributes", json: attributes },
-        ],
-        oversized_claim,
-        values,
-    )
+    injection.add_what_fits(told, values)
 }
 
-/// A JSON value that is left out where there is no room for it.
-struct Dispensable<'a> {
-    name: &'static HeaderName,
-    /// What it is called in `Countersign-Omitted`.
-    word: &'static str,
-    json: Option<&'a str>,
-}
+/// The JSON values, which are left out where there is no room for them, the first ones first.
+#[derive(Clone, Copy)]
+struct Dispensable<'a>([Option<&'a str>; 3]);
 
 impl<'a> Dispensable<'a> {
-    /// It, unless it is too long by itself.
-    fn fitting(&self) -> Option<&'a str> {
-        let limit = if *self.name == CLAIMED { MAX_CLAIMED } else { MAX_VALUE };
-        self.json.filter(|json| !json.is_empty() && json.len() <= limit)
+    const NAMES: [(&'static HeaderName, &'static str); 3] =
+        [(&CLAIMED, "claimed"), (&DETAILS, "details"), (&ATTRIBUTES, "attributes")];
+
+    fn of(visitor: &'a Visitor) -> Self {
+        let attributes = visitor.identity().and_then(|identity| identity.attributes.as_deref());
+        let all = [visitor.claimed.as_deref(), visitor.details.as_deref(), attributes];
+        Self(all.map(|json| json.filter(|json| !json.is_empty())))
+    }
+
+    /// Those that are not too long by themselves.
+    fn fitting(self) -> Self {
+        let [claimed, details, attributes] = self.0;
+        let within = |json: Option<&'a str>, limit| json.filter(|json| json.len() <= limit);
+        Self([
+            within(claimed, MAX_CLAIMED),
+            within(details, MAX_VALUE),
+            within(attributes, MAX_VALUE),
+        ])
+    }
+
+    /// Without the first that is there; none if nothing is.
+    fn fewer(mut self) -> Option<Self> {
+        self.0.iter_mut().find(|json| json.is_some())?.take();
+        Some(self)
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().flatten().map(|json| json.len()).sum()
+    }
+}
+
+/// What the assertion says: what the headers do.
+fn asserted<'a>(told: &'a Told<'_>, kept: Dispensable<'a>) -> Content<'a> {
+    let identity = told.visitor.identity();
+    let [claimed, details, attributes] = kept.0;
+    let text = |value: &'a Option<HeaderValue>| {
+        value.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default()
+    };
+    let (status, reason) = match &told.visitor.standing {
+        Standing::Verified(_) => ("verified", None),
+        Standing::Guest(reason) => ("guest", Some(reason.code())),
+    };
+    Content {
+        // Names from the configuration: plain ASCII.
+        audience: text(&told.site.site),
+        dialect: text(&told.site.dialect),
+        subject: identity.and_then(|identity| identity.id.as_deref()),
+        status,
+        reason,
+        name: identity.and_then(|identity| identity.name.as_deref()),
+        email: identity.and_then(|identity| identity.email.as_deref()),
+        attributes,
+        claimed,
+        details,
+        via: identity.map(|_| if told.by_session { "session" } else { "credential" }),
     }
 }
 
@@ -188,29 +242,44 @@ impl Injection<'_> {
         }
     }
 
-    /// Adds JSON values, and leaves out as many of the first as it takes for the rest to fit.
-    fn add_what_fits(
-        &mut self,
-        offered: [Dispensable<'_>; 3],
-        oversized_claim: bool,
-        values: &mut Values,
-    ) -> Vec<&'static str> {
+    /// Adds the JSON values and the assertion of it all, and leaves out as many of the former as
+    /// it takes for the rest to fit.
+    fn add_what_fits(&mut self, told: &Told<'_>, values: &mut Values) -> Vec<&'static str> {
         // Room for naming all, should all have to go.
-        let mut room = MAX_TOTAL.saturating_sub(self.total + "claimed,details,attributes".len());
-        let len = |json: Option<&str>| json.map_or(0, str::len);
-        let mut wanted: usize = offered.iter().map(|one| len(one.fitting())).sum();
+        let room =
+            MAX_TOTAL.saturating_sub(self.total + "claimed,details,attributes,assertion".len());
+        let offered = Dispensable::of(told.visitor);
+        let mut kept = offered.fitting();
+        let mut assertion = told.assertion;
+        loop {
+            let signed = assertion.map_or(0, |signer| signer.len_of(&asserted(told, kept)));
+            if signed <= MAX_VALUE && kept.len() + signed <= room {
+                break;
+            }
+            match kept.fewer() {
+                Some(fewer) => kept = fewer,
+                None => {
+                    assertion = None;
+                    break;
+                }
+            }
+        }
+        let token = assertion.and_then(|signer| signer.of(&asserted(told, kept), told.now));
         let mut omitted = Vec::new();
-        for one in offered {
-            let kept = one.fitting().filter(|_| wanted <= room);
-            wanted -= len(one.fitting());
-            room -= len(kept);
-            let is_there = len(one.json) > 0 || oversized_claim && *one.name == CLAIMED;
-            match kept {
-                Some(json) => self.add(one.name, values.joined(&[json])),
-                None if is_there => omitted.push(one.word),
+        for (((name, word), offered), json) in
+            Dispensable::NAMES.into_iter().zip(offered.0).zip(kept.0)
+        {
+            let dropped_before = told.oversized_claim && *name == CLAIMED;
+            match json {
+                Some(json) => self.add(name, values.joined(&[json])),
+                None if offered.is_some() || dropped_before => omitted.push(word),
                 None => {}
             }
         }
+        if told.assertion.is_some() && token.is_none() {
+            omitted.push("assertion");
+        }
+        self.add(&ASSERTION, token);
         if !omitted.is_empty() {
             self.add(&OMITTED, values.joined(&[&omitted.join(",")]));
         }
@@ -221,7 +290,6 @@ impl Injection<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::UnixTime;
     use crate::dialect::Reason;
     use crate::gate::testing::{PlanBuilder, token_dialect};
     use crate::identity::{Identity, Proven};
@@ -297,8 +365,16 @@ mod tests {
     fn injected(visitor: &Visitor) -> (Vec<(String, String)>, Vec<&'static str>) {
         let plan = PlanBuilder::new(token_dialect()).build();
         let mut set = Vec::new();
-        let omitted =
-            inject(&plan.sites[0].values, visitor, false, "req-1", &mut Values::new(), &mut set);
+        let told = Told {
+            site: &plan.sites[0].values,
+            visitor,
+            by_session: false,
+            oversized_claim: false,
+            request_id: "req-1",
+            assertion: None,
+            now: UnixTime::default(),
+        };
+        let omitted = inject(&told, &mut Values::new(), &mut set);
         let text = |(name, value): &(HeaderName, HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_string())
         };

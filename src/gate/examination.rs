@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, Method, header};
+use http::{Method, header};
 
-use super::body::{Body, Interest, Kind, Wanted};
+use super::body::{Interest, Wanted};
 use super::claimed::Claims;
 use super::cleaning::{Cleaned, cleaned};
 use super::content::Content;
@@ -14,7 +14,8 @@ use super::inbound::Inbound;
 use super::policy::{Decision, Finding, Mode, decide};
 use super::presented::Presented;
 use super::prover::{Asked, Prover, Recalled};
-use super::session::{self, SessionToken};
+use super::reading::{content, sessions};
+use super::session;
 use super::source::Found;
 use super::values::Values;
 use super::verb::{self, Verb};
@@ -177,80 +178,21 @@ fn outcome<'p>(
         Some(_) => proof.values,
         None => &place.site.values,
     };
-    let id = request.request_id;
-    let omitted = contract::inject(of_site, &visitor, oversized, id, values, set);
+    let told = contract::Told {
+        site: of_site,
+        visitor: &visitor,
+        by_session: presented.earlier.is_some(),
+        oversized_claim: oversized,
+        request_id: request.request_id,
+        assertion: plan.assertion().map(|signer| &**signer),
+        now,
+    };
+    let omitted = contract::inject(&told, values, set);
     Ok(Outcome::Forward(Box::new(Forward { visitor, edits, overlooked, omitted, body })))
 }
 
-/// Without any of these a body is not there, or was read if it matters.
-const BODY_FIELDS: [HeaderName; 3] =
-    [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING];
-
-/// The body, as far as anybody looks at it, and what it is. What `observe` cannot read
-/// passes unread.
-fn content<'b>(
-    place: &Place<'_, '_>,
-    plan: &Plan,
-    request: &RequestView<'b>,
-) -> Result<(Option<Kind>, Content<'b>), Refusal> {
-    match request.body {
-        // The usual GET: nothing says that there is a body, and nobody has read one.
-        Body::Unseen if !BODY_FIELDS.iter().any(|name| request.headers.contains_key(name)) => {
-            return Ok((None, Content::Nothing));
-        }
-        Body::Late => {
-            let detail = "the request body did not arrive in time";
-            return Err(Refusal::fault(Fault::BodyTimeout, detail));
-        }
-        Body::Broken => {
-            let detail = "the request's body breaks off or is not well framed";
-            return Err(Refusal::fault(Fault::BadRequest, detail));
-        }
-        Body::Unseen | Body::Whole(_) | Body::TooLarge => {}
-    }
-    let Some(interest) = Interest::of(plan, place.site, place.settings) else {
-        return Ok((None, Content::Nothing));
-    };
-    let kind = match (interest.kind(request), request.body) {
-        (Ok(Some(_)), Body::TooLarge) => Err(interest.too_large()),
-        (kind, _) => kind,
-    };
-    let kind = match kind {
-        Err(_) if !interest.refuses() => None,
-        kind => kind?,
-    };
-    let content = match (&kind, request.body) {
-        (Some(kind), Body::Whole(bytes)) => Content::read(kind, bytes),
-        _ => Ok(Content::Nothing),
-    };
-    match content {
-        Err(_) if !place.settings.mode.cleans() => Ok((None, Content::Nothing)),
-        content => Ok((kind, content?)),
-    }
-}
-
-/// The session tokens that a request carries.
-///
-/// # Errors
-/// [`Fault::BadRequest`]: there are too many to be looked up. `observe` looks up none.
-fn sessions<'a>(
-    place: &Place<'_, '_>,
-    request: &RequestView<'a>,
-    content: &'a Content<'_>,
-) -> Result<Vec<SessionToken<'a>>, Refusal> {
-    let Some(session) = place.site.remembers.session.as_deref() else { return Ok(Vec::new()) };
-    match session::tokens(session, request, content) {
-        Ok(tokens) => Ok(tokens),
-        Err(_) if !place.settings.mode.cleans() => Ok(Vec::new()),
-        Err(_) => {
-            let detail = "the request carries too many different session tokens";
-            Err(Refusal::fault(Fault::BadRequest, detail))
-        }
-    }
-}
-
-/// What the request's credential comes to, and what is remembered. The order of the checks is the order of
-/// [`Reason`]: presence, ambiguity, origin, size, then the dialect's own.
+/// What the request's credential comes to, and what is remembered. The order of the checks
+/// is the order of [`Reason`]: presence, ambiguity, origin, size, then the dialect's own.
 fn recalled<'p>(
     place: &Place<'p, '_>,
     plan: &Plan,
@@ -343,7 +285,7 @@ fn verified<'p>(
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
+    use http::{HeaderMap, HeaderName};
 
     use super::*;
     use crate::gate::testing::{PlanBuilder, applied, hash_dialect, headers, token_dialect, view};

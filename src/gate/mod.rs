@@ -31,6 +31,7 @@ pub mod policy;
 mod presented;
 mod prover;
 mod query;
+mod reading;
 pub mod route;
 pub(crate) mod session;
 mod source;

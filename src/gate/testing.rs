@@ -224,6 +224,7 @@ impl PlanBuilder {
             timeouts: Timeouts::default(),
             drain: Drain::default(),
             log: LogSettings::default(),
+            asserts: crate::plan::Asserts::Nothing,
             verbs: true,
             process: Process {
                 listeners: Vec::new(),

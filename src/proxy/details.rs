@@ -31,7 +31,7 @@ pub(super) async fn answer(
     let generation = journey.generation()?.clone();
     let head = view(session, Body::Unseen);
     let site = open_site(&generation.plan, &head)?;
-    journey.enter(&head, &generation, site);
+    journey.enter(&head, &generation, Some(site));
     let taken = take(gate, session, journey, &generation, site, &place).await;
     Some(journey.tell_poster(taken))
 }

@@ -27,7 +27,7 @@ use super::journey::{Journey, Step, Trace};
 use super::lease::{Lender, Way};
 use super::passage::Passage;
 use super::spelling::spelled;
-use super::{details, head, wire};
+use super::{details, head, key_set, wire};
 use crate::details::Details;
 use crate::drain::{Drain, Phase};
 use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract};
@@ -153,7 +153,10 @@ impl Gate {
         }
         let own = match self.unfit(session.req_header(), journey) {
             Some(refusal) => Some(journey.refuse_head(ends(session).0, &refusal)),
-            None => details::answer(self, session, journey).await,
+            None => match key_set::answer(session, journey) {
+                Some(reply) => Some(reply),
+                None => details::answer(self, session, journey).await,
+            },
         };
         let step = match own {
             Some(reply) => Step::Answer(reply),

@@ -8,6 +8,7 @@ pub mod frames;
 pub mod head;
 pub mod hooks;
 pub mod journey;
+mod key_set;
 mod lease;
 mod passage;
 mod presence;

@@ -92,12 +92,25 @@ pub fn serve(
     let accept_empty = start.accept_empty_store;
     let opening = store::Opening { plan: &plan, metrics: &metrics, accept_empty };
     let store = runtime.block_on(store::open(&opening))?;
+    let (plan, loader) = signing(plan, loader, &store);
     let current = Current::new(loader, plan, metrics.clone());
     let handle = runtime.handle().clone();
     let clean = runtime.block_on(run(sockets, current, metrics, store.clone(), threads, handle));
     store.close();
     end(runtime, clean, settings.timeout);
     Ok(())
+}
+
+/// Has the generated key sign, under this Plan and all that come after it, where one is to.
+fn signing(mut plan: Plan, loader: Loader, store: &Store) -> (Plan, Loader) {
+    let Some(key) = store.signing_key() else { return (plan, loader) };
+    plan.sign_with(&key);
+    let loader = move || {
+        let mut plan = loader()?;
+        plan.sign_with(&key);
+        Ok(plan)
+    };
+    (plan, Box::new(loader))
 }
 
 fn available_threads() -> usize {

@@ -31,6 +31,8 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 
+use crate::assertion::SigningKey;
+use crate::secret::Secret;
 use crate::telemetry::{Metrics, StoreOperation};
 
 pub use change::{Ban, Binding, Change, Confirmation};
@@ -67,6 +69,11 @@ pub trait Keeper: Send + Sync + 'static {
 
     /// Where deliveries are, if not in memory.
     fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        None
+    }
+
+    /// The generated key that signs assertions, if it is kept: PKCS#8 in DER.
+    fn signing_key(&self) -> Option<Secret> {
         None
     }
 
@@ -136,6 +143,12 @@ impl Store {
     /// What is to be told to subscribers.
     pub fn outbox(&self) -> &Arc<dyn Outbox> {
         &self.outbox
+    }
+
+    /// A generated key that signs assertions, the same as at the last start where it is kept;
+    /// none if the system has no randomness to give.
+    pub fn signing_key(&self) -> Option<Secret> {
+        self.keeper.signing_key().or_else(SigningKey::generate)
     }
 
     /// Makes a change that lasts.

@@ -30,6 +30,7 @@ pub(crate) fn plan(sites: Vec<Site>) -> Plan {
         timeouts: Default::default(),
         drain: Default::default(),
         log: Default::default(),
+        asserts: crate::plan::Asserts::Nothing,
         verbs: true,
         process: Process {
             listeners: vec![Address::Tcp(([127, 0, 0, 1], 8080).into())],

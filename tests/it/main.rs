@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod assertion;
 mod backend;
 mod bodies;
 mod carriers;
@@ -46,6 +47,7 @@ mod outages;
 mod outbox_redis;
 mod pipelining;
 mod plain_pingora;
+mod readers;
 mod readme;
 mod receivers;
 mod refusals;

@@ -7,6 +7,7 @@
 mod accepts;
 mod access;
 mod algorithm;
+mod assertion;
 mod chat_started;
 mod details;
 mod dialect;
@@ -168,6 +169,9 @@ pub fn plan(
         Some(raw::Errors::Helpful) | None => ErrorStyle::Helpful,
     };
 
+    let store = process.as_ref().map(|process| &process.store);
+    let asserts = assertion::asserts(&mut compiler, raw.assertion.as_ref(), store);
+
     let mut dialects = dialect::Dialects::new(value);
     dialects.compile_own(&mut compiler, raw.dialects.as_ref());
 
@@ -208,6 +212,7 @@ pub fn plan(
         timeouts,
         drain,
         log,
+        asserts,
         verbs: raw.verbs.is_none_or(|raw::Switch(on)| on),
         process: process?,
         warnings: std::mem::take(&mut report.warnings),

@@ -5,6 +5,7 @@
 //! missing is said by `compile`, all at once. No `tag`, `untagged` or `flatten`: they
 //! would lose the positions.
 
+mod assertion;
 mod dialect;
 mod memory;
 mod scalars;
@@ -12,6 +13,7 @@ mod shapes;
 mod site;
 mod website;
 
+pub use assertion::Assertion;
 pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
 };
@@ -50,6 +52,8 @@ pub struct Config {
     pub health: Option<Listener>,
     /// Where bans, logouts and sessions are kept. Default in memory; a change needs a restart.
     pub store: Option<Store>,
+    /// Sign what backends are told, so that they need not trust the network.
+    pub assertion: Option<Assertion>,
     /// Whether the widget's own endpoints under `/.countersign/` are answered here (default
     /// on); `off` gives their paths back to the backends.
     pub verbs: Option<Switch>,

@@ -15,6 +15,7 @@ use redb::{Builder, Database, ReadableDatabase, TableDefinition, TableError};
 
 use super::rows;
 use super::trouble::Trouble;
+use crate::assertion::SigningKey;
 use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::store::{Change, DigestKey};
@@ -26,6 +27,8 @@ const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinit
 const VERSION: &str = "version";
 const VERSION_NOW: &[u8] = b"1";
 const DIGEST_KEY: &str = "digest_key";
+/// The generated key that signs assertions; younger than the first files.
+const SIGNING_KEY: &str = "signing_key";
 /// Bytes of pages that redb may hold: memory has everything that requests need.
 const CACHE: usize = 16 * 1024 * 1024;
 
@@ -41,6 +44,8 @@ pub struct Folder {
 pub struct Opened {
     pub database: Database,
     pub digest_key: Secret,
+    /// None if the system has no randomness to give.
+    pub signing_key: Option<Secret>,
 }
 
 impl Folder {
@@ -131,7 +136,21 @@ fn opened(file: &Path) -> Result<Opened, Trouble> {
     }
     let database = builder.open(file)?;
     let digest_key = digest_key(&database)?;
-    Ok(Opened { database, digest_key })
+    let signing_key = signing_key(&database)?;
+    Ok(Opened { database, digest_key, signing_key })
+}
+
+/// The key that signs assertions, made if there is none yet.
+fn signing_key(database: &Database) -> Result<Option<Secret>, Trouble> {
+    let kept = database.begin_read()?.open_table(META)?.get(SIGNING_KEY)?;
+    if let Some(kept) = kept.map(|key| Secret::new(key.value().to_vec())) {
+        return Ok(Some(kept));
+    }
+    let Some(fresh) = SigningKey::generate() else { return Ok(None) };
+    let writing = database.begin_write()?;
+    writing.open_table(META)?.insert(SIGNING_KEY, fresh.expose())?;
+    writing.commit()?;
+    Ok(Some(fresh))
 }
 
 fn digest_key(database: &impl ReadableDatabase) -> Result<Secret, Trouble> {

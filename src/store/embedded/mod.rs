@@ -36,8 +36,13 @@ pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Store, OpenError> {
         read => read.map_err(|trouble| told(&folder, &trouble))?,
     };
     opening.metrics.store_operated(StoreOperation::Load, begun.elapsed());
-    let keeper = writer::start(folder, opened.database, memory.clone(), opening.metrics.clone())
-        .map_err(|error| OpenError(format!("the store's thread cannot start: {error}")))?;
+    let keeper = writer::start(
+        folder,
+        (opened.database, opened.signing_key),
+        memory.clone(),
+        opening.metrics.clone(),
+    )
+    .map_err(|error| OpenError(format!("the store's thread cannot start: {error}")))?;
     Ok(Store::new(memory, Box::new(keeper)))
 }
 

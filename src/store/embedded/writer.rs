@@ -24,6 +24,7 @@ use super::jobs::{Batch, Came, Jobs};
 use super::rows;
 use super::trouble::Trouble;
 use crate::clock::UnixTime;
+use crate::secret::Secret;
 use crate::store::{Change, Keeper, Memory, Outage, State};
 use crate::telemetry::{Metrics, StoreOperation};
 
@@ -42,6 +43,7 @@ const LAST: Duration = Duration::from_secs(5);
 pub struct Embedded {
     jobs: Arc<Jobs>,
     status: Arc<Status>,
+    signing_key: Option<Secret>,
 }
 
 #[derive(Default)]
@@ -58,7 +60,7 @@ struct Status {
 /// Starts the thread. It ends when the keeper is dropped or closed.
 pub fn start(
     folder: Folder,
-    database: Database,
+    (database, signing_key): (Database, Option<Secret>),
     memory: Arc<Memory>,
     metrics: Arc<Metrics>,
 ) -> std::io::Result<Embedded> {
@@ -71,7 +73,7 @@ pub fn start(
     let taken = jobs.clone();
     let writer = Writer { folder, database, memory, metrics, status: shown, jobs: taken, sweep_at };
     std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
-    Ok(Embedded { jobs, status })
+    Ok(Embedded { jobs, status, signing_key })
 }
 
 #[async_trait]
@@ -90,6 +92,10 @@ impl Keeper for Embedded {
             self.status.dropped.fetch_add(1, Ordering::Relaxed);
             self.status.behind.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn signing_key(&self) -> Option<Secret> {
+        self.signing_key.clone()
     }
 
     fn state(&self) -> State {

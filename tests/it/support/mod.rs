@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod h2c;
 pub mod key_server;
 pub mod metrics;
+pub mod packages;
 pub mod ports;
 pub mod raw;
 pub mod receiver;
