@@ -1,14 +1,10 @@
 //! A chat that may begin: noted with the request, begun with the answer.
 
-mod paces;
-
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
-pub(super) use self::paces::Paces;
 use super::{Question, Webhooks};
 use crate::clock::UnixTime;
 use crate::gate::path::may_be_one_of;
@@ -33,7 +29,6 @@ pub struct Beginning {
     name: Option<String>,
     claimed: Option<String>,
     request_id: Arc<str>,
-    client: Option<IpAddr>,
     account_id: Arc<str>,
     agent_id: Arc<str>,
     ttl: Duration,
@@ -51,8 +46,6 @@ pub struct Asked<'a> {
     pub upgrade: bool,
     /// Its id.
     pub request_id: &'a str,
-    /// Where it comes from.
-    pub client: Option<IpAddr>,
 }
 
 impl Beginning {
@@ -82,7 +75,7 @@ impl Beginning {
         }
         let id = identity.and_then(|identity| identity.id.as_deref());
         if id.is_some_and(is_guests) {
-            webhooks.paces.tell_misnamed(&site.name);
+            webhooks.tell_misnamed(&site.name);
             return None;
         }
         let id = id.map(Arc::from);
@@ -96,7 +89,6 @@ impl Beginning {
             name: identity.and_then(|identity| identity.name.clone()),
             claimed: visitor.claimed.clone(),
             request_id: asked.request_id.into(),
-            client: asked.client,
             account_id: website.account_id.clone(),
             agent_id: website.agent_id.clone(),
             ttl: website.ttl,
@@ -112,8 +104,7 @@ impl Beginning {
     /// Begins it, in the session that the request showed or the answer brought, if there is
     /// one, and has a verified visitor asked about as `plan` says. If a chat of this visitor in
     /// the same session has begun already, nobody hears of it; at most he is known again, where
-    /// the session has outlived that. Nor does it begin where too many have lately. Says whether
-    /// it has begun now.
+    /// the session has outlived that. Says whether it has begun now.
     ///
     /// Who logs in within his session is somebody else then, whose chat begins.
     pub fn begin(
@@ -149,9 +140,6 @@ impl Beginning {
                 return false;
             }
             let is_news = !is(Visits::counts);
-            if is_news && !webhooks.paces.permit(&self.site, self.id.as_deref(), self.client) {
-                return false;
-            }
             let heard = self.webhooks.iter().filter(|_| is_news);
             let each = heard.map(|webhook| self.delivery(webhook, &visitor, now));
             let chat = Arc::new(Chat {
@@ -191,6 +179,19 @@ impl Beginning {
         let id = uuid::Uuid::now_v7().simple().to_string().into();
         let (print, visitor) = (webhook.print, visitor.clone());
         Arc::new(Delivery { id, webhook: webhook.name.clone(), visitor, event, print })
+    }
+}
+
+impl Webhooks {
+    /// Somebody verified has the id of a guest.
+    fn tell_misnamed(&self, site: &str) {
+        if self.misnamed.happened(Instant::now()).is_some() {
+            tracing::warn!(
+                site,
+                "a verified visitor has an id like a guest's, g_ and 32 hexadecimal digits: his \
+                 chats are told to nobody"
+            );
+        }
     }
 }
 

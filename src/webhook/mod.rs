@@ -44,6 +44,7 @@ use self::endpoint::Endpoint;
 use self::subscriptions::Subscribed;
 use crate::clock::UnixTime;
 use crate::drain::{Drain, Phase};
+use crate::pace::Seldom;
 use crate::plan::{Plan, Site, Webhook};
 use crate::store::outbox::{Delivery, Hook};
 use crate::store::{Change, Store};
@@ -55,7 +56,8 @@ pub struct Webhooks {
     subscribed: Subscribed,
     /// Held while a chat begins.
     beginning: Mutex<()>,
-    paces: chat::Paces,
+    /// A verified visitor had the id of a guest.
+    misnamed: Seldom,
     metrics: OnceLock<Arc<Metrics>>,
     carrier: Arc<dyn Carrier>,
     clock: fn() -> UnixTime,
@@ -85,7 +87,7 @@ impl Webhooks {
             store,
             subscribed: Subscribed::default(),
             beginning: Mutex::default(),
-            paces: chat::Paces::default(),
+            misnamed: Seldom::default(),
             metrics: OnceLock::new(),
             carrier,
             clock,

@@ -140,7 +140,6 @@ impl Journey {
             path: head.path(),
             upgrade: head.upgrade,
             request_id: &self.request_id,
-            client: self.client,
         };
         let beginning = Beginning::of(gate.webhooks(), site, &forward.visitor, &asked)?;
         if site.remembers.session.as_ref().is_some_and(|session| session.reads_answers()) {

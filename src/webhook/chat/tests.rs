@@ -86,19 +86,12 @@ impl Scene {
     }
 
     fn of_request(&self, visitor: &Visitor, method: Method, path: &str) -> Option<Beginning> {
-        let asked =
-            Asked { method: &method, path, upgrade: false, request_id: "req-1", client: None };
+        let asked = Asked { method: &method, path, upgrade: false, request_id: "req-1" };
         Beginning::of(&self.webhooks, &self.plan.sites[0], visitor, &asked)
     }
 
     fn of_upgrade(&self, visitor: &Visitor) -> Option<Beginning> {
-        let asked = Asked {
-            method: &Method::GET,
-            path: "/",
-            upgrade: true,
-            request_id: "req-1",
-            client: None,
-        };
+        let asked = Asked { method: &Method::GET, path: "/", upgrade: true, request_id: "req-1" };
         Beginning::of(&self.webhooks, &self.plan.sites[0], visitor, &asked)
     }
 
@@ -171,20 +164,6 @@ fn a_session_that_outlives_what_is_known_of_its_visitor_makes_him_known_again_qu
     assert!(!scene.begins(scene.post(&ada()), Some("s1"), NOW - 50));
     assert!(scene.visit("ada").is_some());
     assert_eq!(scene.queued().len(), 2, "nobody hears of it twice");
-}
-
-#[test]
-fn nobody_begins_chats_without_end_and_nobody_else_is_kept_from_his() {
-    let scene = Scene::of(site(by_answer()));
-    let begun = (0..200)
-        .filter(|session| scene.begins(scene.post(&guest()), Some(&session.to_string()), NOW));
-    assert_eq!(begun.count(), 60);
-    let begun = (0..200)
-        .filter(|session| scene.begins(scene.post(&ada()), Some(&session.to_string()), NOW));
-    assert_eq!(begun.count(), 20);
-    let elsewhere = Beginning { client: Some([203, 0, 113, 1].into()), ..scene.post(&guest()) };
-    assert!(scene.begins(elsewhere, Some("s1"), NOW));
-    assert!(!scene.begins(scene.post(&guest()), Some("0"), NOW + 5), "it has begun before");
 }
 
 #[test]
