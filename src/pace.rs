@@ -1,6 +1,5 @@
 //! How often one client may do what nobody needs to do often: use the widget's own endpoints,
-//! which cost a verification and may write, begin chats, or try passwords; and how often the
-//! log says one thing.
+//! which cost a verification and may write, or try passwords.
 //!
 //! There is a fixed number of counters, and a client's is found by a hash that nobody outside
 //! can compute. Two clients may have the same one, which is no harm at these numbers; but
@@ -12,21 +11,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
-/// Calls of one client in each window, on one site, where nothing else is said.
+/// Calls of one client in each window, on one site.
 const MOST: u32 = 30;
 /// How long a window lasts: who has called too often may call again after it.
 pub const WINDOW: Duration = Duration::from_secs(10);
 /// How many counters there are; a power of two.
 const COUNTERS: usize = 1 << 16;
 
-/// How often the log says one thing, at most.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
-
 /// Counts calls by who makes them, in windows that all begin together.
 pub struct Pace {
-    most: u32,
     begun: Instant,
     hasher: RandomState,
     /// Each a window's number and, in the lower half, the calls in it.
@@ -35,17 +28,12 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self::of(MOST)
+        let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
+        Self { begun: Instant::now(), hasher: RandomState::new(), counters }
     }
 }
 
 impl Pace {
-    /// So many calls of each in a window.
-    pub fn of(most: u32) -> Self {
-        let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
-        Self { most, begun: Instant::now(), hasher: RandomState::new(), counters }
-    }
-
     /// Counts a call of a client; whether it may be made.
     pub fn permits(&self, site: usize, client: Option<IpAddr>, now: Instant) -> bool {
         self.permits_to(&(site, Network::of(client)), now)
@@ -56,7 +44,7 @@ impl Pace {
         let Some((counter, window)) = self.counter(whom, now) else { return false };
         let next = |before: u64| match before >> 32 == window {
             // Calls that are turned away need not be counted.
-            true if self.is_spent(before) => None,
+            true if is_spent(before) => None,
             true => Some(before + 1),
             false => Some(window << 32 | 1),
         };
@@ -67,7 +55,7 @@ impl Pace {
     pub fn is_over(&self, whom: &impl Hash, now: Instant) -> bool {
         self.counter(whom, now).is_none_or(|(counter, window)| {
             let calls = counter.load(Ordering::Relaxed);
-            calls >> 32 == window && self.is_spent(calls)
+            calls >> 32 == window && is_spent(calls)
         })
     }
 
@@ -77,10 +65,10 @@ impl Pace {
         let place = usize::try_from(hash % COUNTERS as u64).unwrap_or_default();
         Some((self.counters.get(place)?, window))
     }
+}
 
-    fn is_spent(&self, calls: u64) -> bool {
-        calls & u64::from(u32::MAX) >= u64::from(self.most)
-    }
+fn is_spent(calls: u64) -> bool {
+    calls & u64::from(u32::MAX) >= u64::from(MOST)
 }
 
 /// What counts as one client: an IPv4 address, or the /64 that an IPv6 address is in. All
@@ -95,29 +83,6 @@ impl Network {
             IpAddr::V4(address) => (Some(address), 0),
             IpAddr::V6(address) => (None, (address.to_bits() >> 64) as u64),
         }))
-    }
-}
-
-/// What may happen very often, and is said once a minute at most.
-#[derive(Default)]
-pub struct Seldom(Mutex<Unsaid>);
-
-#[derive(Default)]
-struct Unsaid {
-    said: Option<Instant>,
-    times: u64,
-}
-
-impl Seldom {
-    /// It has happened. If it is to be said now: how often it has since it was said last.
-    pub fn happened(&self, now: Instant) -> Option<u64> {
-        let mut unsaid = self.0.lock();
-        unsaid.times += 1;
-        if unsaid.said.is_some_and(|said| now.duration_since(said) < SAID_AGAIN) {
-            return None;
-        }
-        unsaid.said = Some(now);
-        Some(std::mem::take(&mut unsaid.times))
     }
 }
 
@@ -153,13 +118,6 @@ mod tests {
         assert!(!pace.permits(0, client("203.0.113.1"), now));
         assert!(pace.permits(0, client("2001:db8:0:2::1"), now), "another network");
         assert!(pace.permits(0, client("::ffff:203.0.113.2"), now), "another address");
-    }
-
-    #[test]
-    fn what_happens_often_is_said_once_a_minute_with_how_often() {
-        let (seldom, now) = (Seldom::default(), Instant::now());
-        let said = [0, 1, 59, 60, 61].map(|secs| seldom.happened(now + Duration::from_secs(secs)));
-        assert_eq!(said, [Some(1), None, None, Some(3), None]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod log;
 mod meters;
 pub mod metrics;
 mod outcomes;
+mod seldom;
 mod webhooks;
 
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use std::time::Duration;
 pub use meters::{LiveGuard, Meters, SiteMeters};
 pub use metrics::{GaugeGuard, Listener, Metrics, Trigger};
 pub use outcomes::{CloseReason, Decided, Decision, StoreOperation, UpstreamError, Waited};
+pub use seldom::Seldom;
 pub use webhooks::{Told, Waiting};
 
 use crate::dialect::Reason;

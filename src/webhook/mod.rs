@@ -1,7 +1,7 @@
 //! The website's server in the loop: it hears of chats that begin, and may say more of a
 //! visitor.
 //!
-//! Whatever happens becomes a [`Delivery`](crate::store::outbox::Delivery) for each
+//! Whatever happens becomes a [`Delivery`] for each
 //! subscription, in one change with what brought it about; no request waits for more than
 //! that. Delivering is somebody else's time: [`Webhooks::keep`].
 
@@ -44,11 +44,10 @@ use self::endpoint::Endpoint;
 use self::subscriptions::Subscribed;
 use crate::clock::UnixTime;
 use crate::drain::{Drain, Phase};
-use crate::pace::Seldom;
 use crate::plan::{Plan, Site, Webhook};
 use crate::store::outbox::{Delivery, Hook};
 use crate::store::{Change, Store};
-use crate::telemetry::{Metrics, Waiting};
+use crate::telemetry::{Metrics, Seldom, Waiting};
 
 /// The events of all sites, and who hears of them.
 pub struct Webhooks {
