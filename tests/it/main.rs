@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod asked;
 mod assertion;
 mod backend;
 mod bodies;

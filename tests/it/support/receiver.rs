@@ -61,6 +61,7 @@ struct State {
     received: Mutex<Vec<Received>>,
     answers: Mutex<Answers>,
     challenged: Mutex<Vec<String>>,
+    says: Mutex<String>,
 }
 
 impl Receiver {
@@ -72,6 +73,7 @@ impl Receiver {
             received: Mutex::default(),
             answers: Mutex::new(Box::new(|_| 200)),
             challenged: Mutex::default(),
+            says: Mutex::default(),
         });
         let shared = state.clone();
         tokio::spawn(async move {
@@ -90,6 +92,11 @@ impl Receiver {
     /// From now on answers events so.
     pub fn answers(&self, answers: impl Fn(usize) -> u16 + Send + Sync + 'static) {
         *self.state.answers.lock().unwrap() = Box::new(answers);
+    }
+
+    /// From now on answers what is posted with this body, in JSON.
+    pub fn says(&self, body: &serde_json::Value) {
+        *self.state.says.lock().unwrap() = body.to_string();
     }
 
     /// Where events are to be posted.
@@ -151,7 +158,12 @@ async fn answer(
         received.push(Received { id, answered, body, raw, headers: head.headers });
         answered
     };
-    reply(answered, "")
+    let says = state.says.lock().unwrap().clone();
+    let mut answer = reply(answered, &says);
+    if let Ok(answer) = &mut answer {
+        answer.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    }
+    answer
 }
 
 /// The id of an event whose signature holds, by whichever rules it comes.
