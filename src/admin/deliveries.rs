@@ -10,11 +10,10 @@ use super::webhooks::{hook, unknown};
 use crate::clock::UnixTime;
 use crate::refusal::Reply;
 use crate::store::outbox::{DeliveryState, Kept, Replayed};
+use crate::webhook::PUSH;
 
 /// How many are shown where nothing is said, and at most.
 const SHOWN: (usize, usize) = (100, 1000);
-/// What goes to the backend (`details.push`) is kept under this name.
-const PUSH: &str = "details.push";
 
 #[derive(Debug, Serialize)]
 struct Deliveries {
@@ -92,7 +91,7 @@ pub(super) async fn replay(act: &Act<'_>, name: &str, id: &str) -> Done {
 }
 
 fn exists(act: &Act<'_>, name: &str) -> Result<(), Reply> {
-    let pushes = act.site.website.details.as_ref().is_some_and(|details| details.push.is_some());
+    let pushes = act.site.website.push().is_some();
     let subscribed = act.webhooks.subscriptions(act.site);
     let is_there = name == PUSH && pushes || subscribed.iter().any(|known| *known.name == *name);
     is_there.then_some(()).ok_or_else(unknown)

@@ -37,10 +37,7 @@ impl Client {
         let answer = answer.map_err(|failure| failure.to_string())?;
         match answer.status {
             StatusCode::OK => answer.body.map_err(|failure| failure.to_string()),
-            status if status.is_redirection() => {
-                Err(format!("status {}: redirects are not followed", status.as_u16()))
-            }
-            status => Err(format!("status {}", status.as_u16())),
+            status => Err(outbound::in_words(status.as_u16())),
         }
     }
 }

@@ -121,6 +121,14 @@ impl Client {
     }
 }
 
+/// What a status says that was not hoped for, in words.
+pub fn in_words(status: u16) -> String {
+    match status {
+        300..=399 => format!("status {status}: redirects are not followed"),
+        _ => format!("status {status}"),
+    }
+}
+
 /// A URL as a log may show it: without user, query and fragment.
 #[derive(Clone, Copy)]
 pub struct Shown<'a>(pub &'a Uri);

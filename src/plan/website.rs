@@ -50,6 +50,16 @@ impl Website {
         }
     }
 
+    /// The backend's address for details, where it is to be told of them.
+    pub fn push(&self) -> Option<&Push> {
+        self.details.as_ref()?.push.as_ref()
+    }
+
+    /// How far subscriptions may reach that are made through the admin API.
+    pub const fn reach_of_made(&self) -> Reach {
+        if self.private_targets { Reach::Anywhere } else { Reach::Outside }
+    }
+
     /// Whether anybody of the configuration is to hear of a chat that begins.
     pub fn heeds_chats(&self) -> bool {
         !self.webhooks.is_empty() || self.details.is_some() || self.enrich.is_some()

@@ -1,7 +1,7 @@
 //! What is counted: by the names of the configuration's subscriptions, which sites may share;
 //! those made through the admin API are counted as one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,10 +60,10 @@ impl Webhooks {
     pub(super) fn show(&self, endpoints: &HashMap<Hook, Arc<Endpoint>>) {
         self.waiting.lock().retain(|hook, _| endpoints.contains_key(hook));
         if let Some(metrics) = self.metrics.get() {
-            let names: BTreeMap<&str, ()> =
-                endpoints.keys().map(|hook| (self.subscribed.label(&hook.name), ())).collect();
+            let names: BTreeSet<&str> =
+                endpoints.keys().map(|hook| self.subscribed.label(&hook.name)).collect();
             let asks = self.subscribed.asks().then_some(ENRICH);
-            metrics.keep_webhooks(names.into_keys(), asks);
+            metrics.keep_webhooks(names, asks);
         }
     }
 }

@@ -25,7 +25,7 @@ pub fn is_push(hook: &Hook) -> bool {
 
 /// The backend as a subscription, where it is to be told.
 pub fn receiver(website: &Website) -> Option<Arc<Webhook>> {
-    let push = website.details.as_ref()?.push.as_ref()?;
+    let push = website.push()?;
     Some(Arc::new(Webhook {
         name: PUSH.into(),
         url: push.url.clone(),
@@ -85,7 +85,7 @@ impl Webhooks {
         fields: Vec<(Arc<str>, Arc<str>)>,
         now: UnixTime,
     ) -> Change {
-        let tells = site.website.details.as_ref().is_some_and(|details| details.push.is_some());
+        let tells = site.website.push().is_some();
         learned(&site.name, visitor, fields, now, now.after(site.website.ttl), tells)
     }
 }

@@ -16,7 +16,7 @@ use super::wire::{self, Letter};
 use super::{Webhooks, details, fields};
 use crate::clock::UnixTime;
 use crate::identity::Identity;
-use crate::outbound::Shown;
+use crate::outbound::{self, Shown};
 use crate::plan::{Enrich, Reach, Site};
 use crate::store::is_guests;
 use crate::telemetry::Told;
@@ -139,7 +139,7 @@ impl Webhooks {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (webhooks, enrich) = (self.clone(), enrich.clone());
         let (name, ttl) = (site.name.clone(), site.website.ttl);
-        let tells = site.website.details.as_ref().is_some_and(|details| details.push.is_some());
+        let tells = site.website.push().is_some();
         if !self.asked.begin(&name, &question.id, (self.clock)()) {
             return;
         }
@@ -204,10 +204,7 @@ impl Webhooks {
             // Nothing is known of him.
             204 => Ok(Vec::new()),
             200..=299 => fields::read(&answer.body.map_err(|failure| failure.to_string())?),
-            300..=399 => {
-                Err(format!("status {}: redirects are not followed", answer.status.as_u16()))
-            }
-            status => Err(format!("status {status}")),
+            status => Err(outbound::in_words(status)),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The website's server in the loop: it hears of chats that begin, and may say more of a
 //! visitor.
 //!
-//! Whatever happens becomes a [`Delivery`] for each
-//! subscription, in one change with what brought it about; no request waits for more than
-//! that. Delivering is somebody else's time: [`Webhooks::keep`].
+//! Whatever happens becomes a [`Delivery`] for each subscription, in one change with what
+//! brought it about; no request waits for more than that. Delivering is somebody else's time:
+//! [`Webhooks::keep`].
 
 mod attempt;
 mod breaker;
@@ -33,6 +33,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 pub use chat::{Asked, Beginning};
+pub use details::PUSH;
 pub use enrich::Question;
 pub use fields::check as check_field;
 pub use probe::{Finding, Report};

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
 use crate::clock::UnixTime;
-use crate::outbound::Failure;
+use crate::outbound::{self, Failure};
 use crate::store::outbox::{DeliveryState, Progress};
 
 /// The longest that a receiver can ask to be waited for.
@@ -81,11 +81,7 @@ impl Outcome {
         match self {
             Self::Delivered(_) => None,
             Self::Gone => Some("status 410: the receiver wants no more".to_owned()),
-            Self::Refused(300..=399, _) => {
-                let status = self.status().unwrap_or_default();
-                Some(format!("status {status}: redirects are not followed"))
-            }
-            Self::Refused(status, _) => Some(format!("status {status}")),
+            Self::Refused(status, _) => Some(outbound::in_words(*status)),
             Self::Failed(failure) => Some(failure.to_string()),
             Self::Unwritable(why) => Some(why.clone()),
         }

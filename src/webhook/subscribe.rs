@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Webhooks;
 use crate::config;
-use crate::plan::{Reach, Site, Webhook};
+use crate::plan::{Site, Webhook};
 use crate::store::outbox::{Depth, Hook};
 use crate::store::{Change, Outage};
 
@@ -44,9 +44,8 @@ impl Webhooks {
         site: &Site,
         entry: &str,
     ) -> Result<Arc<Webhook>, SubscribeError> {
-        let private = site.website.private_targets;
-        let reach = if private { Reach::Anywhere } else { Reach::Outside };
-        let webhook = config::subscription(entry, reach).map_err(SubscribeError::Invalid)?;
+        let webhook = config::subscription(entry, site.website.reach_of_made())
+            .map_err(SubscribeError::Invalid)?;
         let is_it = |other: &Arc<Webhook>| other.name == webhook.name;
         if self.subscriptions(site).iter().any(is_it) {
             return Err(SubscribeError::Exists);

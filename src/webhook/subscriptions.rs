@@ -52,7 +52,7 @@ impl Subscribed {
                 made: Vec::new(),
                 push: details::receiver(website),
                 asks: website.enrich.is_some(),
-                reach: if website.private_targets { Reach::Anywhere } else { Reach::Outside },
+                reach: website.reach_of_made(),
                 origin: origin(plan, site),
             };
             known.read(&site.name, memory);

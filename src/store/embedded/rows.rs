@@ -59,26 +59,17 @@ pub fn each(file: &ReadTransaction, mut tell: impl FnMut(Change)) -> Result<(), 
 
 /// Merges a change into the file.
 pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
+    if let Some((id, at)) = about(change)
+        && is_forgotten(file, change.site(), id, at)?
+    {
+        return Ok(());
+    }
     let (table, key) = match change {
         Change::Forget { site, id, at } => {
             forget(file, site, id, *at)?;
             (FORGOTTEN, id.to_string())
         }
-        Change::Bind { binding, .. }
-            if binding.stands()
-                && is_forgotten(file, change.site(), binding.id(), binding.bound)? =>
-        {
-            return Ok(());
-        }
-        Change::Chat { chat, .. } if is_forgotten(file, change.site(), &chat.visitor, chat.at)? => {
-            return Ok(());
-        }
         Change::Chat { site, chat } => return visits::begin(file, site, chat),
-        Change::Details { site, posted }
-            if is_forgotten(file, site, &posted.visitor, posted.at)? =>
-        {
-            return Ok(());
-        }
         Change::Details { site, posted } => {
             visits::deliver_all(file, site, &posted.deliveries, posted.at)?;
             (DETAILS, posted.visitor.to_string())
@@ -115,6 +106,17 @@ pub fn put(file: &WriteTransaction, change: &Change) -> Result<(), Trouble> {
     let Some(after) = merged(before.as_ref(), change) else { return Ok(()) };
     table.insert(key, &*written(&after)?)?;
     Ok(())
+}
+
+/// Of whom a change says something, and since when it is so: if he was to be forgotten since,
+/// it is not kept.
+fn about(change: &Change) -> Option<(&str, UnixTime)> {
+    match change {
+        Change::Bind { binding, .. } if binding.stands() => Some((binding.id(), binding.bound)),
+        Change::Chat { chat, .. } => Some((&chat.visitor, chat.at)),
+        Change::Details { posted, .. } => Some((&posted.visitor, posted.at)),
+        _ => None,
+    }
 }
 
 /// Makes the file what memory is.
@@ -237,7 +239,7 @@ fn lasts(change: &Change, memory: &Memory, now: UnixTime) -> bool {
             visits.needs(chat, now) && visits.holds(chat)
         }),
         Change::Details { posted, .. } => {
-            of_site().is_some_and(|site| site.visits().visit(&posted.visitor, now).is_some())
+            of_site().is_some_and(|site| site.visits().knows(&posted.visitor, now))
         }
         // Memory knows which of them found no room.
         Change::Delivery { delivery, .. } => {
