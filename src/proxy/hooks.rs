@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{COOKIE, EXPECT};
 use http::{HeaderName, Version};
-use parking_lot::Mutex;
 use pingora::ErrorType::{
     ConnectProxyFailure, ConnectTimedout, ConnectionClosed, HTTPStatus, InvalidHTTPHeader,
     ReadError, ReadTimedout, WriteError, WriteTimedout,
@@ -37,7 +36,7 @@ use crate::pace::Pace;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
-use crate::telemetry::UpstreamError;
+use crate::telemetry::{Seldom, UpstreamError};
 use crate::upstream::{Endpoint, Upstreams};
 use crate::webhook::Webhooks;
 
@@ -46,9 +45,6 @@ const UNRESOLVED: ErrorType = ErrorType::new("Unresolved");
 
 /// How often another backend address is tried when one does not accept a connection.
 const MOST_ATTEMPTS: usize = 3;
-
-/// How often the log says that forwarding headers of an untrusted peer were dropped.
-const UNTRUSTED_WARNING: Duration = Duration::from_secs(60);
 
 /// The gate's hooks. Cheap to clone.
 #[derive(Clone)]
@@ -65,7 +61,8 @@ struct Shared {
     live: Arc<Registry>,
     pace: Pace,
     details: Details,
-    untrusted_warned: Mutex<Option<Instant>>,
+    /// Forwarding headers of an untrusted peer were dropped.
+    distrusted: Seldom,
 }
 
 impl Gate {
@@ -81,7 +78,6 @@ impl Gate {
         webhooks: Arc<Webhooks>,
         live: Arc<Registry>,
     ) -> Self {
-        let untrusted_warned = Mutex::new(None);
         let pace = Pace::default();
         let details = Details::new(store.clone(), webhooks.clone());
         let shared = Shared {
@@ -93,7 +89,7 @@ impl Gate {
             live,
             pace,
             details,
-            untrusted_warned,
+            distrusted: Seldom::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -227,16 +223,12 @@ impl Gate {
         if journey.waits() {
             step = journey.judge(view, self, true);
         }
-        if journey.distrusted() {
-            let mut warned = self.shared.untrusted_warned.lock();
-            if warned.is_none_or(|last| last.elapsed() >= UNTRUSTED_WARNING) {
-                *warned = Some(Instant::now());
-                tracing::warn!(
-                    peer = ?view.peer,
-                    "forwarding headers (X-Forwarded-For, …) of a peer that is not in \
-                     `trusted_proxies` were replaced; list your load balancer there"
-                );
-            }
+        if journey.distrusted() && self.shared.distrusted.happened(Instant::now()).is_some() {
+            tracing::warn!(
+                peer = ?view.peer,
+                "forwarding headers (X-Forwarded-For, …) of a peer that is not in \
+                 `trusted_proxies` were replaced; list your load balancer there"
+            );
         }
         self.prolong(journey);
         step

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -19,15 +19,13 @@ use crate::identity::Identity;
 use crate::outbound::{self, Shown};
 use crate::plan::{Enrich, Reach, Site};
 use crate::store::is_guests;
-use crate::telemetry::Told;
+use crate::telemetry::{Seldom, Told};
 
 /// What questions are called among subscriptions: no other has a dot in its name.
 pub const ENRICH: &str = "details.enrich";
 
 /// How soon somebody is asked again who did not answer.
 const ASKED_AGAIN: Duration = Duration::from_secs(10);
-/// How often it is said of a site that its server does not answer.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
 /// Most visitors of a site of whom it is known that they have been asked about, and most of its
 /// questions that are under way.
 const MOST: usize = 100_000;
@@ -67,7 +65,8 @@ struct State {
     /// The same times, the earliest first; also ones that do not count any more.
     ends: BinaryHeap<Reverse<(UnixTime, Arc<str>)>>,
     under_way: usize,
-    complained: Option<UnixTime>,
+    /// The site's server did not answer.
+    failed: Seldom,
 }
 
 impl State {
@@ -120,14 +119,9 @@ impl AskedAbout {
     }
 
     /// Whether it is time to complain of a site's server again.
-    fn complains(&self, site: &Arc<str>, now: UnixTime) -> bool {
+    fn complains(&self, site: &Arc<str>, now: Instant) -> bool {
         let mut sites = self.0.lock();
-        let state = sites.entry(site.clone()).or_default();
-        let is_time = state.complained.is_none_or(|last| now.since(last) >= SAID_AGAIN);
-        if is_time {
-            state.complained = Some(now);
-        }
-        is_time
+        sites.entry(site.clone()).or_default().failed.happened(now).is_some()
     }
 }
 
@@ -159,7 +153,7 @@ impl Webhooks {
                 }
                 Err(problem) => {
                     webhooks.count(ENRICH, Told::Failed);
-                    if webhooks.asked.complains(&name, now) {
+                    if webhooks.asked.complains(&name, Instant::now()) {
                         let url = Shown(&enrich.url);
                         tracing::warn!(site = %name, %url, problem, "a question about a visitor was not answered");
                     }
@@ -260,7 +254,9 @@ mod tests {
     #[test]
     fn it_is_said_once_a_minute_that_a_server_does_not_answer() {
         let (asked, site) = (AskedAbout::default(), "acme".into());
-        let said = [0, 1, 59, 60, 61].map(|secs| asked.complains(&site, at(secs)));
+        let begun = Instant::now();
+        let after = |secs| begun + Duration::from_secs(secs);
+        let said = [0, 1, 59, 60, 61].map(|secs| asked.complains(&site, after(secs)));
         assert_eq!(said, [true, false, false, true, false]);
     }
 }

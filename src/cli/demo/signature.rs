@@ -10,6 +10,7 @@ use http::HeaderMap;
 use sha2::Sha256;
 
 use crate::clock::UnixTime;
+use crate::dialect::digest::read_hex;
 
 /// Seconds that clocks may differ, and that a delivery may take (Standard Webhooks 1.0,
 /// "Verifying the timestamp").
@@ -18,7 +19,7 @@ const TOLERANCE: u64 = 300;
 /// LiveSupporti's: `ms-signature: sha256=<hex>`, that of ASP.NET WebHooks.
 pub fn livesupporti(secret: &[u8], headers: &HeaderMap, body: &[u8]) -> bool {
     let header = text(headers, "ms-signature").and_then(|header| header.strip_prefix("sha256="));
-    let given = header.and_then(bytes_of_hex);
+    let given = header.and_then(|hex| read_hex(hex.as_bytes()));
     given.is_some_and(|given| fits(secret, &[body], &given))
 }
 
@@ -50,18 +51,6 @@ fn fits(key: &[u8], parts: &[&[u8]], given: &[u8]) -> bool {
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
-}
-
-fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| match pair {
-        [high, low] => {
-            let digit = |digit: &u8| char::from(*digit).to_digit(16);
-            u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-        }
-        _ => None,
-    };
-    digits.map(byte).collect()
 }
 
 #[cfg(test)]

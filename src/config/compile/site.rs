@@ -133,9 +133,14 @@ pub fn site(
     })
 }
 
-fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
+/// Whether a site or a webhook can be called so: 1 to 63 of a–z 0–9 -.
+pub fn is_name(name: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(1..=63).contains(&name.len()) || !name.bytes().all(known) {
+    (1..=63).contains(&name.len()) && name.bytes().all(known)
+}
+
+fn check_name(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) {
+    if !is_name(name) {
         compiler
             .report
             .key(place, format!("`{name}` cannot be a site's name"))

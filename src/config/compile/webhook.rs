@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::site::is_name;
 use super::{Compiler, receiver, signing_secret, webhook_extras};
 use crate::config::place::Place;
 use crate::config::raw;
@@ -93,8 +94,7 @@ fn name<'n>(
         compiler.missing(place, "name", EXAMPLE);
         return None;
     };
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(1..=63).contains(&name.len()) || !name.bytes().all(known) {
+    if !is_name(name) {
         compiler
             .report
             .value(&place.key("name"), format!("`{name}` cannot be a webhook's name"))
