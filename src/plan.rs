@@ -8,6 +8,7 @@ mod key_set;
 mod memory;
 mod tls;
 mod upstream;
+mod weak;
 mod website;
 
 use std::net::IpAddr;

@@ -55,7 +55,7 @@ pub(super) fn sites(plan: &Plan) -> Sites<'_> {
         mode: site.settings.mode,
         upstream: site.upstream.targets.iter().map(ToString::to_string).collect(),
         keys: site.keys().len(),
-        warnings: warnings(site),
+        warnings: site.weak_modes(),
     });
     Sites { generation: plan.generation, sites: sites.collect(), warnings: &plan.warnings }
 }
@@ -84,26 +84,4 @@ fn hosts(plan: &Plan, site: &Site) -> Vec<String> {
     hosts.extend(plan.hosts.fallback.filter(ours).map(|_| "*".to_owned()));
     hosts.sort_unstable();
     hosts
-}
-
-/// Modes in which a forged identity is let through, though the site has keys.
-fn warnings(site: &Site) -> Vec<String> {
-    if site.keys().is_empty() && !site.fetches_keys() {
-        return Vec::new();
-    }
-    let own = std::iter::once(("this site".to_owned(), site.settings.mode));
-    // A route that is `off` is what assets are for.
-    let routes = site.routes.0.iter().enumerate();
-    let routes = routes.map(|(index, route)| (format!("route {}", index + 1), route.settings.mode));
-    let routes = routes.filter(|(_, mode)| *mode != Mode::Off && *mode != site.settings.mode);
-    let weak = own.chain(routes).filter_map(|(place, mode)| {
-        let forged = match mode {
-            Mode::Require | Mode::Prefer => return None,
-            Mode::Accept => "forged credentials pass as guests",
-            Mode::Observe => "nobody is turned away",
-            Mode::Off => "identity is not looked at",
-        };
-        Some(format!("mode `{}` of {place} gives no security: {forged}", mode.name()))
-    });
-    weak.collect()
 }

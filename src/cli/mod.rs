@@ -4,10 +4,12 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod dialects;
+pub mod doctor;
 pub mod explain;
 pub mod healthcheck;
 pub mod init;
 pub mod keygen;
+mod present;
 pub mod run;
 pub mod schema;
 pub mod sign;
@@ -65,6 +67,8 @@ enum Command {
     Sign(sign::Args),
     /// Say why a credential is refused, check by check, and what would mend it.
     Explain(explain::Args),
+    /// Look at the running chain: gateway, backend, and the ways round them.
+    Doctor(doctor::Args),
     /// Make a fresh key.
     Keygen(keygen::Args),
     /// Print the configuration's JSON Schema.
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::main(&args),
         Command::Init(args) => init::main(&args),
         Command::Explain(args) => explain::main(&args),
+        Command::Doctor(args) => doctor::main(&args),
         Command::Completions(args) => completions::main(&args),
         Command::Sign(args) => sign::main(&args),
         Command::Keygen(args) => keygen::main(&args),

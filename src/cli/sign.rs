@@ -7,14 +7,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::exit;
+use super::present::{Presented, cookies, present, with_query};
 use crate::clock::UnixTime;
 use crate::config;
 use crate::dialect::keyring::KeyState;
 use crate::dialect::sign::{SignError, Signed, SigningKey, Subject, sign};
-use crate::dialect::{Carrier, Dialect, Key, Keyring, Names, Pointer};
+use crate::dialect::{Dialect, Key, Keyring};
 use crate::plan::{Plan, Proof, Site};
 
 /// Arguments of `countersign sign`.
@@ -158,20 +157,8 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
         email: args.email.clone(),
         attributes: strings.map(|(name, value)| (name, value.into())).collect(),
     };
-    let attempt = |key: &&Arc<Key>| {
-        let signing = SigningKey { key, private_pem: private.as_deref() };
-        sign(dialect, signing, &subject, now, args.ttl)
-    };
-    // A private key says no id: it belongs to the key that verifies what it signs.
-    let mut attempts: Vec<_> = keys.iter().map(attempt).collect();
-    let faultless =
-        |signed: &Result<Signed, _>| signed.as_ref().is_ok_and(|signed| signed.warnings.is_empty());
-    let best = attempts
-        .iter()
-        .position(faultless)
-        .or_else(|| attempts.iter().position(Result::is_ok))
-        .unwrap_or(0);
-    let signed = attempts.swap_remove(best).map_err(|error| match error {
+    let signed = best(dialect, &keys, private.as_deref(), &subject, now, args.ttl);
+    let signed = signed.map_err(|error| match error {
         SignError::NeedsPrivateKey(_) => format!("{error} (--private-key FILE)"),
         _ => error.to_string(),
     })?;
@@ -182,9 +169,37 @@ fn signed(site: &Site, args: &Args, now: UnixTime) -> Result<(String, Vec<String
     Ok((text, signed.warnings))
 }
 
+/// The credential that the first key signs without a fault, else the first that there is.
+pub(super) fn best(
+    dialect: &Dialect,
+    keys: &[&Arc<Key>],
+    private: Option<&[u8]>,
+    subject: &Subject,
+    now: UnixTime,
+    ttl: Option<u64>,
+) -> Result<Signed, SignError> {
+    let attempt = |key: &&Arc<Key>| {
+        let signing = SigningKey { key, private_pem: private };
+        sign(dialect, signing, subject, now, ttl)
+    };
+    // A private key says no id: it belongs to the key that verifies what it signs.
+    let mut attempts: Vec<_> = keys.iter().map(attempt).collect();
+    if attempts.is_empty() {
+        return Err(SignError::Incomplete("there is no key to sign with".to_owned()));
+    }
+    let faultless =
+        |signed: &Result<Signed, _>| signed.as_ref().is_ok_and(|signed| signed.warnings.is_empty());
+    let best = attempts
+        .iter()
+        .position(faultless)
+        .or_else(|| attempts.iter().position(Result::is_ok))
+        .unwrap_or(0);
+    attempts.swap_remove(best)
+}
+
 /// The key that was asked for, or all that can sign with what is given, those in force
 /// first. Never none.
-fn keys<'k>(
+pub(super) fn keys<'k>(
     keyring: &'k Keyring,
     id: Option<&str>,
     private: bool,
@@ -212,100 +227,30 @@ fn curl(
     url: &str,
 ) -> Result<String, String> {
     let source = dialect.sources.first().ok_or("this dialect has no source")?;
-    let names = source.carrier.names();
-    let others = beside(&names, subject).map(|(name, value)| (name.as_str(), value));
     let mut words = vec!["curl".to_owned(), "-sS".to_owned()];
-    let schemed = |scheme: &Option<String>| match scheme {
-        Some(scheme) => format!("{scheme} {credential}"),
-        None => credential.to_owned(),
-    };
-    match &source.carrier {
-        Carrier::Header { scheme, .. } => {
-            let proof = format!("{}: {}", names.proof, schemed(scheme));
-            let others = others.map(|(name, value)| format!("{name}: {value}"));
-            for header in std::iter::once(proof).chain(others) {
-                words.extend(["-H".to_owned(), quoted(&header)]);
-            }
-            words.push(quoted(url));
+    let mut add = |option: &str, text: &str| words.extend([option.to_owned(), quoted(text)]);
+    let mut target = url.to_owned();
+    match present(source, credential, subject) {
+        Presented::Headers(fields) => {
+            fields.iter().for_each(|(name, value)| add("-H", &format!("{name}: {value}")));
         }
-        Carrier::Query { scheme, .. } => {
-            let proof = schemed(scheme);
-            let pairs = others.chain([(names.proof.as_str(), proof.as_str())]);
-            words.push(quoted(&with_query(url, pairs)));
+        Presented::Query(pairs) => target = with_query(url, &pairs),
+        Presented::Cookies(pairs) => add("-b", &cookies(&pairs)),
+        Presented::Json(body) => {
+            add("-H", "Content-Type: application/json");
+            add("-d", &body);
         }
-        Carrier::Cookie { .. } => {
-            let pairs = others.chain([(names.proof.as_str(), credential)]);
-            let cookies: Vec<_> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
-            words.extend(["-b".to_owned(), quoted(&cookies.join("; ")), quoted(url)]);
+        Presented::Form(pairs) => {
+            pairs
+                .iter()
+                .for_each(|(name, value)| add("--data-urlencode", &format!("{name}={value}")));
         }
-        Carrier::Protocol { .. } => {
-            let offer = format!("Sec-WebSocket-Protocol: {}{credential}", names.proof);
-            words.extend(["-H".to_owned(), quoted(&offer), quoted(url)]);
-        }
-        Carrier::Json { names } => {
-            let mut body = serde_json::json!({});
-            for (pointer, value) in beside(names, subject).chain([(&names.proof, credential)]) {
-                put(&mut body, pointer, value);
-            }
-            let json = "Content-Type: application/json".to_owned();
-            words.extend(["-H".to_owned(), quoted(&json)]);
-            words.extend(["-d".to_owned(), quoted(&body.to_string()), quoted(url)]);
-        }
-        Carrier::Form { .. } | Carrier::Multipart { .. } => {
-            let is_form = matches!(source.carrier, Carrier::Form { .. });
-            let option = if is_form { "--data-urlencode" } else { "--form-string" };
-            for (name, value) in others.chain([(names.proof.as_str(), credential)]) {
-                words.extend([option.to_owned(), quoted(&format!("{name}={value}"))]);
-            }
-            words.push(quoted(url));
+        Presented::Multipart(pairs) => {
+            pairs.iter().for_each(|(name, value)| add("--form-string", &format!("{name}={value}")));
         }
     }
+    words.push(quoted(&target));
     Ok(words.join(" "))
-}
-
-/// The fields that lie beside a hash.
-fn beside<'a, N>(
-    names: &'a Names<N>,
-    subject: &'a Subject,
-) -> impl Iterator<Item = (&'a N, &'a str)> {
-    let all =
-        [(&names.id, &subject.id), (&names.email, &subject.email), (&names.name, &subject.name)];
-    all.into_iter().filter_map(|(name, value)| {
-        Some((name.as_ref()?, value.as_deref().filter(|value| !value.is_empty())?))
-    })
-}
-
-/// Puts a text where a JSON pointer leads (RFC 6901), making the objects on the way.
-fn put(body: &mut serde_json::Value, pointer: &Pointer, text: &str) {
-    let mut place = body;
-    for name in &pointer.0 {
-        if !place.is_object() {
-            *place = serde_json::json!({});
-        }
-        let Some(members) = place.as_object_mut() else { return };
-        place = members.entry(name.clone()).or_insert(serde_json::Value::Null);
-    }
-    *place = serde_json::Value::from(text);
-}
-
-/// RFC 3986 §2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Adds parameters to a URL's query, before its fragment.
-fn with_query<'a>(url: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let (url, fragment) = match url.split_once('#') {
-        Some((url, fragment)) => (url, format!("#{fragment}")),
-        None => (url, String::new()),
-    };
-    let encoded = |text| utf8_percent_encode(text, RESERVED).to_string();
-    let pairs: Vec<_> =
-        pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
-    let joint = match url.split_once('?') {
-        None => "?",
-        Some((_, "")) => "",
-        Some(_) => "&",
-    };
-    format!("{url}{joint}{}{fragment}", pairs.join("&"))
 }
 
 /// One word for a POSIX shell.

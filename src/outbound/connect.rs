@@ -143,7 +143,11 @@ async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
     Err(ConnectError::Refused(problem))
 }
 
-fn system_roots() -> Result<Tls, String> {
+/// TLS by the authorities that this machine trusts.
+///
+/// # Errors
+/// It trusts none.
+pub fn system_roots() -> Result<Tls, String> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);

@@ -22,7 +22,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-pub use connect::Lookup;
+pub use connect::{Lookup, system_roots};
 pub use guard::refused;
 
 use self::connect::{ConnectError, Connector};
