@@ -25,6 +25,7 @@ mod cli;
 mod damage;
 mod demo;
 mod details;
+mod doctor;
 mod drain;
 mod ended;
 mod endings;

@@ -199,3 +199,20 @@ fn ahead(headers: &HeaderMap, now: UnixTime) -> Option<i64> {
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
     Some(date.as_second() - i64::try_from(now.as_secs()).ok()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_read_as_http_writes_it() {
+        let at = |date: &'static str| {
+            let headers = HeaderMap::from_iter([(DATE, http::HeaderValue::from_static(date))]);
+            ahead(&headers, UnixTime::from_secs(784_111_770))
+        };
+        assert_eq!(at("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
+        assert_eq!(at("Sun, 06 Nov 1994 08:49:20 GMT"), Some(-10));
+        assert_eq!(at("yesterday"), None);
+        assert_eq!(ahead(&HeaderMap::new(), UnixTime::from_secs(0)), None);
+    }
+}

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::ask::{Answer, Place, Unanswered};
 use super::report::Check;
 use super::visitor::{Visitor, forged, mark, plain};
+use crate::assertion::KEY_SET_PATH;
 use crate::gate::Mode;
-use crate::plan::{Plan, Site};
+use crate::plan::{Asserts, Plan, Site};
 
 /// Where Countersign itself says whom it takes somebody for.
 const WHOAMI: &str = "/.countersign/whoami";
@@ -84,6 +85,37 @@ impl Chain<'_> {
             checks.push(self.as_expected("altered", "an altered credential", answer, Who::Altered));
         }
         checks
+    }
+
+    /// Whether backends find the keys that verify what they are told, where it is signed.
+    pub async fn assertion(&self) -> Vec<Check> {
+        if matches!(self.plan.asserts, Asserts::Nothing) {
+            return Vec::new();
+        }
+        let Ok(request) = plain(KEY_SET_PATH) else { return Vec::new() };
+        let published = match self.ask(request).await {
+            Ok(answer) => answer.json(),
+            Err(why) => return vec![Check::finding("assertion", why.to_string())],
+        };
+        let kids = |set: &Value| -> Vec<String> {
+            let keys = set.get("keys").and_then(Value::as_array).into_iter().flatten();
+            keys.filter_map(|key| Some(key.get("kid")?.as_str()?.to_owned())).collect()
+        };
+        let published = published.as_ref().map(kids).unwrap_or_default();
+        // A generated key is the instance's own: it is in no file.
+        let written: Value = serde_json::from_str(&self.plan.key_set()).unwrap_or_default();
+        let lacking: Vec<_> =
+            kids(&written).into_iter().filter(|kid| !published.contains(kid)).collect();
+        vec![match (published.is_empty(), lacking.is_empty()) {
+            (true, _) => Check::finding("assertion", format!("{KEY_SET_PATH} publishes no key"))
+                .hint("no backend can verify Countersign-Assertion; is `assertion` in force?"),
+            (false, false) => {
+                let lacking = lacking.join(", ");
+                let detail = format!("{KEY_SET_PATH} lacks the file's keys: {lacking}");
+                Check::finding("assertion", detail).hint("the instance runs with another file")
+            }
+            (false, true) => Check::ok("assertion", "its keys are published"),
+        }]
     }
 
     fn as_expected(
@@ -191,4 +223,49 @@ pub fn clock(whose: &str, answer: &Answer) -> Option<Check> {
         _ => Check::finding("clock", detail)
             .hint("run NTP on both: tokens are good for minutes, and one clock decides when"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::report::State;
+
+    #[test]
+    fn clocks_that_make_good_tokens_bad_are_a_finding() {
+        let answer = |ahead| Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            ahead,
+        };
+        let state = |ahead| clock("it", &answer(Some(ahead))).map(|check| check.state);
+        for (ahead, expected) in [
+            (0, State::Ok),
+            (-2, State::Ok),
+            (3, State::Warning),
+            (-10, State::Warning),
+            (11, State::Finding),
+            (-3600, State::Finding),
+        ] {
+            assert_eq!(state(ahead), Some(expected), "{ahead}");
+        }
+        assert!(clock("it", &answer(None)).is_none(), "no `Date`, no judgement");
+        let late = clock("the gateway", &answer(Some(-60))).unwrap();
+        assert!(late.detail.contains("60 s behind"), "{}", late.detail);
+    }
+
+    #[test]
+    fn what_a_mode_makes_of_whom_is_what_the_contract_says() {
+        use Outcome::{Guest, Refused, Verified};
+        for (mode, nobody, altered, signed) in [
+            (Mode::Require, Refused, Refused, Verified),
+            (Mode::Prefer, Guest, Refused, Verified),
+            (Mode::Accept, Guest, Guest, Verified),
+            (Mode::Observe, Guest, Guest, Verified),
+            (Mode::Off, Guest, Guest, Guest),
+        ] {
+            let seen = [Who::Nobody, Who::Altered, Who::Signed].map(|who| who.outcome(mode));
+            assert_eq!(seen, [nobody, altered, signed], "{}", mode.name());
+        }
+    }
 }

@@ -184,6 +184,7 @@ async fn through(chain: &Chain<'_>, private: Option<&[u8]>, args: &Args) -> Vec<
         let detail = "`verbs: off`: whom the gateway takes somebody for cannot be asked";
         checks.push(Check::unknown("signed", detail));
     }
+    checks.extend(chain.assertion().await);
     checks.extend(backend::sees(chain, visitor.as_ref(), &args.path).await);
     checks
 }
