@@ -19,7 +19,7 @@ use ipnet::IpNet;
 
 use crate::dialect::{Dialect, Key, Keyring};
 use crate::gate::Fields;
-use crate::gate::contract::SiteValues;
+use crate::gate::contract::{Reserved, SiteHeaders, SiteValues};
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
 use crate::gate::policy::Mode;
@@ -47,6 +47,8 @@ pub struct Plan {
     pub sites: Vec<Site>,
     /// Which host belongs to which site.
     pub hosts: Hosts,
+    /// What no client may send: what any site tells its backend by.
+    pub reserved: Reserved,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
     /// How much a refusal tells.
@@ -148,6 +150,8 @@ pub struct Site {
     pub upstream: Upstream,
     /// What every request's headers say of it.
     pub values: SiteValues,
+    /// What they are called.
+    pub headers: SiteHeaders,
     /// What it remembers of its visitors.
     pub remembers: Remembrance,
     /// What its website's server has to do with it.

@@ -15,9 +15,7 @@ const LATER: &[(&str, &str)] = &[
     ("health.tls", "TLS on a listener"),
     ("admin.tls", "TLS on a listener"),
     ("decision", "the decision listener for other gateways"),
-    ("sites.*.headers", "other header names and presets"),
     ("sites.*.translate", "translation into the backend's own proof"),
-    ("headers", "header budgets"),
 ];
 
 /// What is said of every one of them.

@@ -38,7 +38,7 @@ pub(crate) fn examine_with<'p>(
     prover: &impl Prover<'p>,
 ) -> Verdict<'p> {
     let trusted = request.peer.is_trusted(&plan.trusted_proxies);
-    let inbound = Inbound::scan(request.headers, trusted);
+    let inbound = Inbound::scan(request.headers, trusted, &plan.reserved);
     let mut verdict =
         Verdict { stripped: inbound.stripped, distrusted: inbound.distrusted, ..unplaced() };
     let place = place(plan, request, &mut verdict);
@@ -159,6 +159,8 @@ fn outcome<'p>(
     let Cleaned { mut visitor, oversized, mut edits, body } =
         cleaned(place, request, standing, &spent, &content, kind.as_ref())?;
     visitor.details = details;
+    // Not even what was found sound in such a field stays: it is not the client's to send.
+    edits.append.retain(|(name, _)| !inbound.remove.contains(name));
     edits.remove.extend(inbound.remove);
     if let Some(session) = place.site.remembers.session.as_deref() {
         if session.cookie && place.settings.mode.cleans() {
@@ -171,7 +173,8 @@ fn outcome<'p>(
     }
     // Room for what is usually set, so that the list does not grow step by step. Behind a
     // proxy that vouches it is short enough for an allocator's quick lists.
-    edits.set.reserve(if inbound.vouched { 14 } else { 18 });
+    let usual = if inbound.vouched { 14 } else { 18 };
+    edits.set.reserve(usual + place.site.headers.further());
     let (values, set) = (&mut Values::new(), &mut edits.set);
     forwarded::edit(request, &place.host, inbound.vouched, values, set);
     let of_site = match visitor.identity() {
@@ -180,6 +183,7 @@ fn outcome<'p>(
     };
     let told = contract::Told {
         site: of_site,
+        headers: &place.site.headers,
         visitor: &visitor,
         by_session: presented.earlier.is_some(),
         oversized_claim: oversized,

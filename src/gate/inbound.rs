@@ -3,7 +3,8 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::{contract, forwarded};
+use super::contract::Reserved;
+use super::forwarded;
 
 /// What the header names alone say: looked at once, before anything is decided.
 pub(super) struct Inbound {
@@ -19,11 +20,11 @@ pub(super) struct Inbound {
 
 impl Inbound {
     /// Looks at every name once.
-    pub fn scan(headers: &HeaderMap, trusted: bool) -> Self {
+    pub fn scan(headers: &HeaderMap, trusted: bool, reserved: &Reserved) -> Self {
         let mut inbound =
             Self { remove: Vec::new(), stripped: 0, vouched: false, distrusted: false };
         for name in headers.keys() {
-            if contract::is_reserved(name.as_str()) {
+            if reserved.has(name.as_str()) {
                 inbound.stripped += headers.get_all(name).iter().count();
                 inbound.remove.push(name.clone());
                 continue;

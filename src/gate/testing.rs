@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::contract::SiteValues;
+use super::contract::{Reserved, SiteHeaders, SiteValues};
 use super::origin::Origin;
 use super::route::{Hosts, PathPattern, Route, Routes};
 use super::{Body, Edits, Fields, Mode, Peer, RequestView};
@@ -148,13 +148,14 @@ pub fn settings() -> Settings {
 pub struct PlanBuilder {
     dialect: Dialect,
     settings: Settings,
+    headers: SiteHeaders,
     routes: Vec<(String, Mode)>,
 }
 
 impl PlanBuilder {
     pub fn new(dialect: Dialect) -> Self {
         let settings = Settings { sources: dialect.sources.clone().into(), ..settings() };
-        Self { dialect, settings, routes: Vec::new() }
+        Self { dialect, settings, headers: SiteHeaders::default(), routes: Vec::new() }
     }
 
     pub fn mode(mut self, mode: Mode) -> Self {
@@ -173,6 +174,11 @@ impl PlanBuilder {
         self
     }
 
+    pub fn headers(mut self, headers: SiteHeaders) -> Self {
+        self.headers = headers;
+        self
+    }
+
     pub fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
@@ -188,6 +194,7 @@ impl PlanBuilder {
         let routes = Routes(self.routes.into_iter().map(route).collect());
         let site = Site {
             values: SiteValues::new("acme-support", &self.dialect.name),
+            headers: self.headers,
             name: "acme-support".into(),
             index: 0,
             fields: Arc::new(Fields::of(&self.dialect.unsigned)),
@@ -211,6 +218,7 @@ impl PlanBuilder {
             remembers: Default::default(),
             website: crate::plan::Website::none("acme-support"),
         };
+        let reserved = Reserved::of([&site.headers].into_iter());
         Plan {
             generation: 1,
             sites: vec![site],
@@ -218,6 +226,7 @@ impl PlanBuilder {
                 exact: HashMap::from([("chat.acme.example".into(), 0)]),
                 ..Hosts::default()
             },
+            reserved,
             trusted_proxies: TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]),
             errors: ErrorStyle::Helpful,
             limits: Limits::default(),

@@ -25,11 +25,12 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::journey::{Journey, Step, Trace};
 use super::lease::{Lender, Way};
 use super::passage::Passage;
-use super::spelling::spelled;
+use super::spelling::{spelled, spelled_for};
 use super::{details, head, key_set, wire};
 use crate::details::Details;
 use crate::drain::{Drain, Phase};
-use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView, contract};
+use crate::gate::contract::SiteHeaders;
+use crate::gate::{self, Body, Edits, Fault, Peer, Refusal, RequestView};
 use crate::jwks;
 use crate::live::Registry;
 use crate::pace::Pace;
@@ -362,7 +363,7 @@ impl Gate {
         let Some(forward) = journey.forward() else {
             return Error::e_explain(ErrorType::InternalError, "no decision");
         };
-        apply(&forward.edits, upstream)?;
+        apply(&forward.edits, journey.site_headers(), upstream)?;
         join_cookies(upstream)?;
         if let Some(host) = journey.upstream_host() {
             upstream.insert_header("Host", host)?;
@@ -393,12 +394,8 @@ impl Gate {
         response: &mut ResponseHeader,
         journey: &mut Journey,
     ) -> Result<()> {
-        let reserved: Vec<HeaderName> = response
-            .headers
-            .keys()
-            .filter(|name| contract::is_reserved(name.as_str()))
-            .cloned()
-            .collect();
+        let reserved: Vec<HeaderName> =
+            response.headers.keys().filter(|name| journey.owns(name)).cloned().collect();
         for name in &reserved {
             response.remove_header(name);
         }
@@ -547,15 +544,15 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-fn apply(edits: &Edits, upstream: &mut RequestHeader) -> Result<()> {
+fn apply(edits: &Edits, site: Option<&SiteHeaders>, upstream: &mut RequestHeader) -> Result<()> {
     for name in &edits.remove {
         upstream.remove_header(name);
     }
     for (name, value) in &edits.set {
-        upstream.insert_header(spelled(name), value)?;
+        upstream.insert_header(spelled_for(site, name), value)?;
     }
     for (name, value) in &edits.append {
-        upstream.append_header(spelled(name), value)?;
+        upstream.append_header(spelled_for(site, name), value)?;
     }
     if let Some(target) = &edits.target {
         upstream.set_raw_path(target.as_bytes())?;

@@ -13,11 +13,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderName;
+
 use super::crossing::Crossing;
 use super::farewell::Farewell;
 use super::hooks::Gate;
 use super::passage::Passage;
 use super::presence::{Circumstances, Presence};
+use crate::gate::contract::{self, SiteHeaders};
 use crate::gate::framing::Ancestors;
 use crate::gate::origin::Origin;
 use crate::gate::{Fault, Forward, NewBody, Peer, Refusal};
@@ -148,6 +151,18 @@ impl Journey {
     pub fn upstream_host(&self) -> Option<&str> {
         let sites = &self.generation.as_ref()?.plan.sites;
         sites.get(self.site?)?.upstream.host.as_deref()
+    }
+
+    /// What the headers of its site are called.
+    pub(super) fn site_headers(&self) -> Option<&SiteHeaders> {
+        let sites = &self.generation.as_ref()?.plan.sites;
+        Some(&sites.get(self.site?)?.headers)
+    }
+
+    /// Whether an answer may not bring a header of this name.
+    pub(super) fn owns(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        self.site_headers().map_or_else(|| contract::is_reserved(name), |site| site.is_own(name))
     }
 
     /// The key sets that may change the judgement once they have been fetched anew.

@@ -4,7 +4,16 @@
 use bytes::Bytes;
 use http::HeaderName;
 
-use crate::gate::contract;
+use crate::gate::contract::{self, SiteHeaders};
+
+/// A field's name as it is written to a site's backend: as the configuration spells it, if it
+/// does.
+pub fn spelled_for(site: Option<&SiteHeaders>, name: &HeaderName) -> Bytes {
+    match site.and_then(|site| site.spelling(name)) {
+        Some(spelling) => spelling.clone(),
+        None => spelled(name),
+    }
+}
 
 /// A field's name as it is written in HTTP/1.x. Nothing is allocated for a name that every
 /// request gains.

@@ -26,7 +26,8 @@ use super::relay::Lane;
 use super::subprotocol::Offer;
 use super::wire::{self, Answer};
 use crate::drain::Phase;
-use crate::gate::{Body, Edits, Fault, Peer, RequestView, contract};
+use crate::gate::contract::SiteHeaders;
+use crate::gate::{Body, Edits, Fault, Peer, RequestView};
 use crate::live::{End, Handle, Kind};
 use crate::plan::ErrorStyle;
 use crate::proxy::head::Handshake;
@@ -204,7 +205,8 @@ async fn ask_backend(
     };
     journey.crossing.endpoint = Some(picked.endpoint.clone());
     let Some(forward) = journey.forward() else { return Err(unreachable) };
-    let (head, offer) = handshake_head(handshake, &forward.edits, journey.upstream_host());
+    let site = (journey.site_headers(), journey.upstream_host());
+    let (head, offer) = handshake_head(handshake, &forward.edits, site);
     let mut buffer = BytesMut::new();
     let exchange = async {
         backend.write_all(&head).await?;
@@ -246,7 +248,11 @@ async fn ask_backend(
 /// The handshake as the backend gets it: hop-by-hop fields dropped first, then the gate's
 /// edits, so that naming a trusted header in `Connection` takes nothing away. Besides, what
 /// the client offered to speak.
-fn handshake_head(handshake: Handshake, edits: &Edits, host: Option<&str>) -> (BytesMut, Offer) {
+fn handshake_head(
+    handshake: Handshake,
+    edits: &Edits,
+    (site, host): (Option<&SiteHeaders>, Option<&str>),
+) -> (BytesMut, Offer) {
     let Handshake { target, authority, mut headers } = handshake;
     let mut offer = Offer::of(&headers);
     drop_hop_by_hop(&mut headers);
@@ -258,7 +264,8 @@ fn handshake_head(handshake: Handshake, edits: &Edits, host: Option<&str>) -> (B
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    (wire::request_head("GET", edits.target.as_deref().unwrap_or(&target), &headers), offer)
+    let target = edits.target.as_deref().unwrap_or(&target);
+    (wire::request_head("GET", target, &headers, site), offer)
 }
 
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
@@ -277,12 +284,8 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
 
 /// The answer as the client gets it.
 fn clean_answer(answer: &mut Answer, journey: &Journey, switched: bool) {
-    let reserved: Vec<HeaderName> = answer
-        .headers
-        .keys()
-        .filter(|name| contract::is_reserved(name.as_str()))
-        .cloned()
-        .collect();
+    let reserved: Vec<HeaderName> =
+        answer.headers.keys().filter(|name| journey.owns(name)).cloned().collect();
     for name in &reserved {
         answer.headers.remove(name);
     }

@@ -11,7 +11,8 @@ use pingora::protocols::http::date::get_cached_date;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::spelling::spelled;
+use super::spelling::{spelled, spelled_for};
+use crate::gate::contract::SiteHeaders;
 use crate::refusal::Reply;
 
 /// A backend's answer head may be this large.
@@ -66,12 +67,17 @@ pub async fn close_lingering(mut stream: Stream) {
     let _ = timeout(LINGER.0, swallow).await;
 }
 
-/// A request head in HTTP/1.1's form.
-pub fn request_head(method: &str, target: &str, headers: &HeaderMap) -> BytesMut {
+/// A request head in HTTP/1.1's form, for a site's backend.
+pub fn request_head(
+    method: &str,
+    target: &str,
+    headers: &HeaderMap,
+    site: Option<&SiteHeaders>,
+) -> BytesMut {
     let mut bytes = BytesMut::with_capacity(1024);
     bytes.put_slice(format!("{method} {target} HTTP/1.1\r\n").as_bytes());
     for (name, value) in headers {
-        put_field(&mut bytes, name, value);
+        put_spelled(&mut bytes, &spelled_for(site, name), value);
     }
     bytes.put_slice(b"\r\n");
     bytes
@@ -90,7 +96,11 @@ pub fn answer_head(answer: &Answer) -> BytesMut {
 }
 
 fn put_field(bytes: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
-    bytes.put_slice(&spelled(name));
+    put_spelled(bytes, &spelled(name), value);
+}
+
+fn put_spelled(bytes: &mut BytesMut, name: &[u8], value: &HeaderValue) {
+    bytes.put_slice(name);
     bytes.put_slice(b": ");
     bytes.put_slice(value.as_bytes());
     bytes.put_slice(b"\r\n");

@@ -24,6 +24,7 @@ pub(crate) fn plan(sites: Vec<Site>) -> Plan {
         generation: 1,
         sites,
         hosts,
+        reserved: Default::default(),
         trusted_proxies: Default::default(),
         errors: Default::default(),
         limits: Default::default(),
@@ -54,6 +55,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
     let old = key("old").with_window(None, Some(UnixTime::from_secs(2000)));
     Site {
         values: SiteValues::new(name, "jwt"),
+        headers: Default::default(),
         name: name.into(),
         index,
         fields: Arc::default(),

@@ -133,7 +133,7 @@ impl Decided {
 }
 
 /// Values of the `field` label of `headers_omitted_total`.
-pub const FIELDS: &[&str] = &["claimed", "details", "attributes"];
+pub const FIELDS: &[&str] = &["claimed", "details", "attributes", "email", "name", "assertion"];
 
 /// Every judgement that a site can come to. Bans, logouts, sessions and limits are not
 /// among them: nothing in this version makes one.

@@ -11,6 +11,8 @@ mod assertion;
 mod chat_started;
 mod details;
 mod dialect;
+mod header_name;
+mod headers;
 mod hosts;
 mod key;
 mod key_folder;
@@ -51,6 +53,7 @@ use super::raw;
 use super::report::Report;
 use crate::clock::UnixTime;
 use crate::dialect::diagnosis::Written;
+use crate::gate::contract::{Budget, Reserved};
 use crate::plan::{Address, ErrorStyle, Plan, Reach, Webhook};
 use crate::secret::Secret;
 
@@ -172,6 +175,11 @@ pub fn plan(
     let store = process.as_ref().map(|process| &process.store);
     let asserts = assertion::asserts(&mut compiler, raw.assertion.as_ref(), store);
 
+    let budget = raw.headers.as_ref().map(|budget| (budget.max_value, budget.max_total));
+    let place = root.key("headers");
+    let budget =
+        headers::budget(&mut compiler, budget.unwrap_or_default(), Budget::default(), &place);
+
     let mut dialects = dialect::Dialects::new(value);
     dialects.compile_own(&mut compiler, raw.dialects.as_ref());
 
@@ -197,13 +205,17 @@ pub fn plan(
             listeners: listeners.unwrap_or_default(),
             trusted_proxies: &trusted_proxies,
             store,
+            budget,
         };
         sites.extend(site::site(&mut compiler, &mut dialects, index, name, raw, &surroundings));
     }
 
+    headers::spare_sessions(&mut compiler, &sites);
+
     let Compiler { watched, report, written, .. } = compiler;
     let plan = Plan {
         generation: 0,
+        reserved: Reserved::of(sites.iter().map(|site| &site.headers)),
         sites,
         hosts: hosts.finish(),
         trusted_proxies,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::dialect::Dialects;
 use super::settings::body_limit;
 use super::signing::{Signing, configured};
-use super::{Compiler, accepts, access, key, memory, route, unsigned, upstream, website};
+use super::{Compiler, accepts, access, headers, key, memory, route, unsigned, upstream, website};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{Dialect, FieldName, Keyring, Source};
 use crate::gate::Fields;
 use crate::gate::Mode;
-use crate::gate::contract::SiteValues;
+use crate::gate::contract::{Budget, SiteValues};
 use crate::gate::route::Routes;
 use crate::plan::{Address, KeySets, NO_SITE, Settings, Site, StoreSettings, TrustedProxies};
 
@@ -23,6 +23,8 @@ pub struct Surroundings<'p> {
     pub trusted_proxies: &'p TrustedProxies,
     /// Where its memory is kept, if that is sound.
     pub store: Option<&'p StoreSettings>,
+    /// How long its headers may be, where it does not say so.
+    pub budget: Budget,
 }
 
 /// Compiles one site; `None` when too little of it is sound.
@@ -107,6 +109,10 @@ pub fn site(
         store: surroundings.store,
     };
     let remembers = memory::remembrance(compiler, raw, &ours, &place);
+    let further = accepts.iter().map(|accepted| &*accepted.dialect.name);
+    let names: Vec<&str> = std::iter::once(&*dialect.name).chain(further).collect();
+    let ours = headers::Ours { site: name, dialects: &names, budget: surroundings.budget };
+    let headers = headers::headers(compiler, raw.headers.as_ref(), &ours, &place.key("headers"));
     let surroundings = website::Surroundings {
         site: name,
         judges,
@@ -118,6 +124,7 @@ pub fn site(
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),
+        headers,
         fields: Arc::new(Fields::of(&dialect.unsigned)),
         name: name.into(),
         index,

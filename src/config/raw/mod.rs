@@ -7,6 +7,7 @@
 
 mod assertion;
 mod dialect;
+mod headers;
 mod memory;
 mod scalars;
 mod shapes;
@@ -17,6 +18,7 @@ pub use assertion::Assertion;
 pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
 };
+pub use headers::{HeaderBudget, HeaderField, Headers, Map};
 pub use memory::{
     Brought, Embedded, Live, OnEndWord, OutageWord, Redis, Session, SessionSource, Store,
 };
@@ -57,6 +59,8 @@ pub struct Config {
     /// Whether the widget's own endpoints under `/.countersign/` are answered here (default
     /// on); `off` gives their paths back to the backends.
     pub verbs: Option<Switch>,
+    /// How long the headers to backends may be, where a site does not say it.
+    pub headers: Option<HeaderBudget>,
     /// How much a refusal tells.
     pub errors: Option<Errors>,
     /// Whose forwarding headers are believed: CIDRs, or `private` (loopback, RFC 1918, ULA,

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ChatStarted, Details, Enrich, JwtLeeway, List, Live, Mode, NamesOrName, OneOrMany, OutageWord,
-    Period, Session, SingleUse, Size, Time, Upstream, Webhook,
+    ChatStarted, Details, Enrich, Headers, JwtLeeway, List, Live, Mode, NamesOrName, OneOrMany,
+    OutageWord, Period, Session, SingleUse, Size, Time, Upstream, Webhook,
 };
 
 /// One chat backend and the people who may speak to it.
@@ -44,6 +44,8 @@ pub struct Site {
     pub unsigned: Option<UnsignedWord>,
     /// Leave the credential in the request (default false).
     pub forward_credential: Option<bool>,
+    /// What the backend's headers are called. Absent: `Countersign-…` alone.
+    pub headers: Option<Headers>,
     /// Origins whose pages may speak to the site: `https://www.acme.example`. Absent: any.
     pub allowed_origins: Option<List<String>>,
     /// Who may show the site's pages in a frame: `https://www.acme.example`,
