@@ -316,4 +316,153 @@ mod tests {
             assert!(headers.iter().map(|(_, value)| value.len()).sum::<usize>() <= max_total);
         }
     }
+
+    fn ada() -> Proven {
+        Proven {
+            id: Some("ada".into()),
+            name: Some("Ada Krūmiņa".into()),
+            email: Some("ada@acme.example".into()),
+            key: "k".into(),
+            ..Proven::default()
+        }
+    }
+
+    fn called(further: &[(Field, &str)], only: &[Field], budget: Budget) -> SiteHeaders {
+        let own = only.iter().map(|field| (*field, field.spelled().to_owned()));
+        let further = further.iter().map(|(field, name)| (*field, (*name).to_owned()));
+        SiteHeaders::new(&own.chain(further).collect::<Vec<_>>(), &[], None, budget)
+    }
+
+    #[test]
+    fn a_field_is_sent_under_each_of_its_names_and_a_guest_has_no_identity_under_any() {
+        let further = [
+            (Field::Id, "Remote-User"),
+            (Field::Id, "X-User"),
+            (Field::Name, "Remote-Name"),
+            (Field::Status, "X-Status"),
+            (Field::Key, "X-Key"),
+        ];
+        let headers = called(&further, &[Field::Status], Budget::default());
+        let (set, omitted) = injected_as(&headers, &verified(ada(), None));
+        let sorted = |mut set: Vec<(String, String)>| {
+            set.sort();
+            set
+        };
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+        };
+        assert_eq!(
+            sorted(set),
+            pairs(&[
+                ("countersign-status", "verified"),
+                ("remote-name", "Ada Kr%C5%ABmi%C5%86a"),
+                ("remote-user", "ada"),
+                ("x-key", "k"),
+                ("x-status", "verified"),
+                ("x-user", "ada"),
+            ])
+        );
+        assert!(omitted.is_empty(), "what nobody asked for was not left out for size");
+        let standing = Standing::Guest(Reason::Missing);
+        let guest = Visitor { standing, claimed: Some("{}".into()), details: None };
+        let (set, _) = injected_as(&headers, &guest);
+        let expected = pairs(&[("countersign-status", "guest"), ("x-status", "guest")]);
+        assert_eq!(sorted(set), expected);
+    }
+
+    #[test]
+    fn every_copy_counts_and_email_and_name_go_last() {
+        let all = Field::ALL;
+        let copies = |count: usize| -> Vec<(Field, String)> {
+            (0..count).map(|number| (Field::Name, format!("X-Name-{number}"))).collect()
+        };
+        let json = |len: usize| Some(format!("{{\"a\":\"{}\"}}", "x".repeat(len - 8)));
+        let total = |max_total| Budget { max_value: 3500, max_total };
+        // Columns: copies of a name of 3072 bytes, attributes, budget, omitted.
+        for (count, attributes, budget, expected) in [
+            (1, 1000, total(12 * 1024), ""),
+            (2, 3000, total(12 * 1024), "attributes"),
+            (3, 100, total(12 * 1024), "attributes,name"),
+            (0, 3501, total(12 * 1024), "attributes"),
+            (0, 100, total(3000), "attributes,name"),
+            (0, 100, Budget { max_value: 3000, max_total: 12 * 1024 }, "name"),
+        ] {
+            let copies = copies(count);
+            let copies: Vec<_> =
+                copies.iter().map(|(field, name)| (*field, name.as_str())).collect();
+            let headers = called(&copies, all, budget);
+            let name = Some("ā".repeat(512));
+            let proven = Proven { name, email: None, attributes: json(attributes), ..ada() };
+            let (set, omitted) = injected_as(&headers, &verified(proven, None));
+            assert_eq!(omitted.join(","), expected, "{count} {attributes} {budget:?}");
+            assert_eq!(get(&set, "countersign-omitted").unwrap_or(""), expected);
+            let names = set.iter().filter(|(_, value)| value.starts_with("%C4%81")).count();
+            let gone = expected.contains("name");
+            assert_eq!(names, if gone { 0 } else { 1 + count }, "all of them or none");
+            assert_eq!(get(&set, "countersign-id"), Some("ada"));
+            let sum = set.iter().map(|(_, value)| value.len()).sum::<usize>();
+            assert!(sum <= budget.max_total, "{sum}");
+        }
+    }
+
+    #[test]
+    fn what_is_never_left_out_is_as_long_as_the_configuration_is_told() {
+        let long = "\u{1f}".repeat(256);
+        let proven = Proven {
+            id: Some(long.clone()),
+            key: long.as_str().into(),
+            expires: Some(UnixTime::from_secs(99_999_999_999)),
+            name: Some("n".repeat(1024)),
+            ..Proven::default()
+        };
+        let (site, dialect) = ("acme-support", "zendesk-chat");
+        let mut headers = SiteHeaders::default();
+        let least = headers.least_total(site, &["jwt", dialect]);
+        let budget = Budget { max_value: 1024, max_total: least };
+        headers.budget = budget;
+        let (set, omitted) = injected_as(&headers, &verified(proven, None));
+        assert_eq!(omitted, ["name"]);
+        let sum = set.iter().map(|(_, value)| value.len()).sum::<usize>();
+        // All but a reason, and what a longer request id takes.
+        assert!(sum <= least && sum > least - 3 * 128 - 21 - 60, "{sum} of {least}");
+        let more = called(&[(Field::Id, "X-User"), (Field::Id, "X-Login")], Field::ALL, budget);
+        assert_eq!(more.least_total(site, &[dialect]), least + 2 * 768);
+    }
+
+    #[test]
+    fn an_assertion_says_the_same_whatever_headers_are_sent() {
+        let pair = crate::dialect::fresh::pair(crate::dialect::Algorithm::ES256).unwrap();
+        let key = crate::assertion::SigningKey::from_pem(pair.private.expose()).unwrap();
+        let signer = Assertion::new(vec![key], "countersign", Assertion::TTL).unwrap();
+        let plan = PlanBuilder::new(token_dialect()).build();
+        let attributes = Some("{\"plan\":\"pro\"}".to_owned());
+        let visitor = verified(Proven { attributes, ..ada() }, Some("{\"a\":\"b\"}".into()));
+        let asserted = |headers: &SiteHeaders| {
+            let told = Told {
+                site: &plan.sites[0].values,
+                headers,
+                visitor: &visitor,
+                by_session: false,
+                oversized_claim: false,
+                request_id: "req-1",
+                assertion: Some(&signer),
+                now: UnixTime::from_secs(1000),
+            };
+            let mut set = Vec::new();
+            inject(&told, &mut Values::new(), &mut set);
+            set.retain(|(name, _)| name.as_str().contains("assert"));
+            set
+        };
+        let usual = asserted(&SiteHeaders::default());
+        assert_eq!(usual.len(), 1);
+        let budget = Budget::default();
+        let alone = called(&[], &[Field::Status, Field::Assertion], budget);
+        assert_eq!(asserted(&alone), usual);
+        let further = [(Field::Id, "X-User"), (Field::Attributes, "X-Attributes")];
+        assert_eq!(asserted(&called(&further, Field::ALL, budget)), usual);
+        let elsewhere = called(&[(Field::Assertion, "X-Asserted")], &[Field::Status], budget);
+        let [(name, value)] = &asserted(&elsewhere)[..] else { panic!("one assertion") };
+        assert_eq!((name.as_str(), value), ("x-asserted", &usual[0].1));
+        assert_eq!(asserted(&called(&[], &[Field::Status], budget)), []);
+    }
 }

@@ -292,6 +292,7 @@ mod tests {
     use http::{HeaderMap, HeaderName};
 
     use super::*;
+    use crate::gate::contract::{Budget, Field, SiteHeaders};
     use crate::gate::testing::{PlanBuilder, applied, hash_dialect, headers, token_dialect, view};
     use crate::gate::{Body, Cause, NewBody, Peer};
     use crate::identity::{Proven, Standing};
@@ -976,6 +977,39 @@ mod tests {
             let request = RequestView { upgrade: true, ..view(&headers, target) };
             assert_eq!(told(&judged(&plan, &request)), expected, "{origin} {target}");
         }
+    }
+
+    #[test]
+    fn a_field_that_a_site_tells_its_backend_by_never_keeps_what_a_client_sent() {
+        // Where such a field carries credentials too, these are read, and none of it stays.
+        let named = [
+            (Field::Status, "Countersign-Status".to_owned()),
+            (Field::Id, "X-User-Id".to_owned()),
+            (Field::Name, "X_User.Name".to_owned()),
+        ];
+        let told = SiteHeaders::new(&named, &["X-Groups"], None, Budget::default());
+        let plan = PlanBuilder::new(hash_dialect()).mode(Mode::Accept).headers(told).build();
+        let sent = |fields: &[(&str, &str)]| {
+            let headers = with_host(fields);
+            let verdict = judged(&plan, &view(&headers, "/"));
+            let kept = applied(&forwarded_as(&verdict).edits, &headers);
+            let ours = |(name, _): &(String, String)| {
+                name.contains("user") || name.contains("group") || name.contains("status")
+            };
+            (kept.into_iter().filter(ours).collect::<Vec<_>>(), verdict.stripped)
+        };
+        let status = |word: &str| ("countersign-status".to_owned(), word.to_owned());
+        let forged = [
+            ("x-user-id", "u1"),
+            ("x-user-id", "u2"),
+            ("x_user_id", "u3"),
+            ("x-user-name", "Eve"),
+            ("x_groups", "admin"),
+        ];
+        assert_eq!(sent(&forged), (vec![status("guest")], 5));
+        let good = [("x-user-id", "u1"), ("x-identifier-hash", "good"), ("x.user.id", "u2")];
+        let id = ("x-user-id".to_owned(), "u1".to_owned());
+        assert_eq!(sent(&good), (vec![status("verified"), id], 2));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod explain;
 mod forwarded;
 mod framing;
 mod front;
+mod headers;
 mod http2;
 mod idle;
 mod init;

@@ -147,9 +147,9 @@ fn covered(word: &str) -> Option<&'static str> {
     };
     let within = format!("{word}-");
     let inside = |family: &&&str| family.ends_with('-') && within.starts_with(**family);
-    OF_HTTP
+    OF_PROXIES
         .iter()
-        .chain(&OF_PROXIES)
+        .chain(&OF_HTTP)
         .chain(&FAMILIES)
         .chain(&COMMON)
         .find(covers)

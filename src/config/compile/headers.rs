@@ -115,9 +115,11 @@ pub fn budget(
         sound.then_some(size)
     };
     let value = within(max_value, "max_value");
-    let max_total = within(max_total, "max_total").unwrap_or(inherited.max_total);
+    let total = within(max_total, "max_total");
+    let is_sound = total.is_some() == max_total.is_some();
+    let max_total = total.unwrap_or(inherited.max_total);
     let max_value = value.unwrap_or_else(|| inherited.max_value.min(max_total));
-    if max_value > max_total {
+    if max_value > max_total && is_sound {
         compiler
             .report
             .value(
@@ -164,10 +166,11 @@ fn check_room(
     if budget >= least || compiler.report.lost_something_in(place) {
         return;
     }
-    let own = place.key("max_total");
     let top = Place::root().key("headers").key("max_total");
-    let place = [own, top].into_iter().find(|place| compiler.report.has_key(place));
-    let place = place.unwrap_or_else(|| Place::root().key("sites").key(ours.site).key("headers"));
+    let place = [place.key("max_total"), place.clone(), top]
+        .into_iter()
+        .find(|place| compiler.report.has_key(place))
+        .unwrap_or_else(Place::root);
     compiler
         .report
         .key(
