@@ -112,11 +112,8 @@ fn initial(letter: u8) -> u64 {
 }
 
 fn distinct<'a>(names: impl IntoIterator<Item = &'a str>) -> Box<[Box<str>]> {
-    let mut names: Vec<Box<str>> = names
-        .into_iter()
-        .map(|name| folded(name).into())
-        .filter(|name: &Box<str>| !name.is_empty())
-        .collect();
+    let names = names.into_iter().map(folded).filter(|name| !name.is_empty());
+    let mut names: Vec<Box<str>> = names.map(String::into_boxed_str).collect();
     names.sort();
     names.dedup();
     names.into()
