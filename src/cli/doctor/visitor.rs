@@ -12,7 +12,7 @@ use crate::cli::sign::{best, keys, ways};
 use crate::clock::UnixTime;
 use crate::dialect::sign::{Signed, Subject};
 use crate::dialect::{Carrier, Dialect, Source};
-use crate::gate::contract;
+use crate::gate::contract::Field;
 use crate::plan::Site;
 
 /// How long what is signed here is good for, in seconds, where the dialect allows so little.
@@ -126,17 +126,18 @@ pub fn plain(path: &str) -> Result<Request<Bytes>, String> {
 pub fn forged(site: &Site, mark: &str) -> Vec<(HeaderName, HeaderValue)> {
     let (id, email) = (id_of(mark), email_of(mark));
     let all = [
-        (&contract::STATUS, "verified"),
-        (&contract::SITE, &*site.name),
-        (&contract::DIALECT, &*site.dialect.name),
-        (&contract::ID, &*id),
-        (&contract::NAME, mark),
-        (&contract::EMAIL, &*email),
+        (Field::Status, "verified"),
+        (Field::Site, &*site.name),
+        (Field::Dialect, &*site.dialect.name),
+        (Field::Id, &*id),
+        (Field::Name, mark),
+        (Field::Email, &*email),
     ];
-    let made = |(name, value): (&HeaderName, &str)| {
-        Some((name.clone(), HeaderValue::try_from(value).ok()?))
+    let made = |(field, value): (Field, &str)| {
+        let value = HeaderValue::try_from(value).ok()?;
+        Some(site.headers.names(field).iter().map(move |name| (name.clone(), value.clone())))
     };
-    all.into_iter().filter_map(made).collect()
+    all.into_iter().filter_map(made).flatten().collect()
 }
 
 /// A word that stands on no page by chance.
@@ -213,4 +214,25 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
 
 fn header_value(value: &str) -> Result<HeaderValue, String> {
     HeaderValue::try_from(value).map_err(|_| "the credential cannot be sent in a header".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Mode;
+    use crate::gate::contract::{Budget, SiteHeaders};
+    use crate::telemetry::fixture;
+
+    #[test]
+    fn what_is_made_up_is_called_as_the_site_calls_it() {
+        let mut site = fixture::site(0, "acme", Mode::Prefer);
+        let names = |site: &Site| -> Vec<String> {
+            forged(site, "m").into_iter().map(|(name, _)| name.to_string()).collect()
+        };
+        assert!(names(&site).contains(&"countersign-id".to_owned()));
+        let named = [(Field::Status, "X-Chat-Status"), (Field::Id, "Remote-User")];
+        let named = named.map(|(field, name)| (field, name.to_owned()));
+        site.headers = SiteHeaders::new(&named, &[], Some("X-Chat-"), Budget::default());
+        assert_eq!(names(&site), ["x-chat-status", "remote-user"]);
+    }
 }
