@@ -7,7 +7,7 @@ use crate::config::problem::nearest;
 use crate::config::raw::{self, HeaderField};
 use crate::dialect::Carrier;
 use crate::gate::contract::{Budget, Field, PREFIX, Reserved, SiteHeaders, folded, folds_alike};
-use crate::plan::Site;
+use crate::plan::{Brought, Site};
 
 /// Bytes that a budget may have.
 const SMALLEST: usize = 1024;
@@ -131,19 +131,26 @@ pub fn budget(
     Budget { max_value, max_total }
 }
 
-/// A token that a backend's session is known by is of no use under a name that no client may
-/// send, whichever site it is that tells its backend by it.
+/// A token that a backend's session is known by is of no use under a name that is removed:
+/// from requests, whichever site tells its backend by it; from answers, the site's own prefix.
 pub fn spare_sessions(compiler: &mut Compiler<'_, '_>, sites: &[Site]) {
+    let reserves = |site: &Site, name: &str| Reserved::of([&site.headers].into_iter()).has(name);
     for site in sites {
         let Some(session) = &site.remembers.session else { continue };
-        let carriers = session.request.iter().map(|source| &source.carrier);
-        for name in carriers.filter_map(|carrier| match carrier {
-            Carrier::Header { names, .. } => Some(&names.proof),
+        let asked = session.request.iter().filter_map(|source| match &source.carrier {
+            Carrier::Header { names, .. } => Some(names.proof.as_str()),
             _ => None,
-        }) {
-            let teller =
-                sites.iter().find(|other| Reserved::of([&other.headers].into_iter()).has(name));
-            let Some(teller) = teller else { continue };
+        });
+        let removed = asked.filter_map(|name| {
+            let teller = sites.iter().find(|other| reserves(other, name))?;
+            Some((name, teller))
+        });
+        let answered = session.response.iter().filter_map(|brought| match brought {
+            Brought::Header(name) => Some(name.as_str()),
+            Brought::Cookie(_) | Brought::Json(_) => None,
+        });
+        let answered = answered.filter(|name| site.headers.is_own(name)).map(|name| (name, site));
+        for (name, teller) in removed.chain(answered) {
             let place = Place::root().key("sites").key(&site.name).key("session");
             compiler
                 .report
@@ -232,12 +239,12 @@ impl Names {
     fn add_presets(
         &mut self,
         compiler: &mut Compiler<'_, '_>,
-        raw: Option<&raw::OneOrMany>,
+        raw: Option<&raw::Presets>,
         place: &Place,
     ) -> Vec<&'static str> {
         let mut stripped = Vec::new();
         let mut seen = Vec::new();
-        for (index, word) in raw.map(raw::OneOrMany::entries).unwrap_or_default() {
+        for (index, word) in raw.map(|raw| raw.0.entries()).unwrap_or_default() {
             let place = index.map_or_else(|| place.clone(), |index| place.index(index));
             let Some(preset) = PRESETS.iter().find(|preset| preset.word == word) else {
                 let words = PRESETS.iter().map(|preset| preset.word);

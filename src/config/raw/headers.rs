@@ -1,5 +1,7 @@
 //! What backends' headers are called, and how long they may be: `headers`.
 
+use std::borrow::Cow;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
@@ -22,8 +24,7 @@ pub struct HeaderBudget {
 pub struct Headers {
     /// Names that other software reads, besides: one or a list of `remote-user`,
     /// `x-forwarded`, `x-auth-request`.
-    #[schemars(schema_with = "presets")]
-    pub preset: Option<OneOrMany>,
+    pub preset: Option<Presets>,
     /// What stands instead of `Countersign-`: `X-Chat-`.
     pub prefix: Option<String>,
     /// Further names, by what they tell: `{ id: X-User }`.
@@ -36,9 +37,24 @@ pub struct Headers {
     pub max_total: Option<Size>,
 }
 
-fn presets(_: &mut SchemaGenerator) -> Schema {
-    let words = serde_json::json!({ "enum": ["remote-user", "x-forwarded", "x-auth-request"] });
-    json_schema!({ "anyOf": [words, { "type": "array", "items": words }] })
+/// The word of a preset, or several.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Presets(pub OneOrMany);
+
+impl JsonSchema for Presets {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Presets".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = serde_json::json!({ "enum": ["remote-user", "x-forwarded", "x-auth-request"] });
+        json_schema!({ "anyOf": [words, { "type": "array", "items": words }] })
+    }
 }
 
 macro_rules! fields {

@@ -18,7 +18,7 @@ pub use assertion::Assertion;
 pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
 };
-pub use headers::{HeaderBudget, HeaderField, Headers, Map};
+pub use headers::{HeaderBudget, HeaderField, Headers, Map, Presets};
 pub use memory::{
     Brought, Embedded, Live, OnEndWord, OutageWord, Redis, Session, SessionSource, Store,
 };
