@@ -16,7 +16,6 @@ const LATER: &[(&str, &str)] = &[
     ("admin.tls", "TLS on a listener"),
     ("decision", "the decision listener for other gateways"),
     ("sites.*.headers", "other header names and presets"),
-    ("sites.*.translate", "translation into the backend's own proof"),
     ("headers", "header budgets"),
 ];
 

@@ -209,6 +209,7 @@ impl PlanBuilder {
                 health: None,
             },
             remembers: Default::default(),
+            translations: Default::default(),
             website: crate::plan::Website::none("acme-support"),
         };
         Plan {

@@ -71,6 +71,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
             health: None,
         },
         remembers: Default::default(),
+        translations: Default::default(),
         website: crate::plan::Website::none(name),
     }
 }
