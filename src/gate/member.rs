@@ -124,7 +124,7 @@ mod tests {
             (r#"{"a":1,"\u0074oken":null}"#, Some(r#"{"a":1}"#)),
             (r#"{"Token":"x","token[]":"y","token":{"a":[1]}}"#, Some("{}")),
             (r#"{"user":{"id_hash":1,"x":2},"token":3}"#, Some(r#"{"user":{"x":2}}"#)),
-            (r#"{"user":[{"id.hash":1},{"ID_HASH":2,"b":3}]}"#, Some(r#"{"user":[{},{"b":3}]}"#)),
+            (r#"{"user":[{"id_hash":1},{"ID_HASH":2,"b":3}]}"#, Some(r#"{"user":[{},{"b":3}]}"#)),
             (r#"{"user[id_hash]":1,"user.id_hash":2}"#, Some("{}")),
             (r#"{"a":{"token":1},"tokens":2,"user":"id_hash"}"#, None),
             (r#"[{"token":1}]"#, None),

@@ -231,7 +231,9 @@ mod tests {
         };
         assert!(refused(wants_scope).contains("scope"));
         assert!(refused(|rules| rules.claims.id.clear()).contains("signs no id"));
-        assert!(refused(|rules| rules.required_header = vec!["kid".into()]).contains("kid"));
+        assert!(
+            refused(|rules| rules.required_header = vec!["kid".into()]).contains("unknown_key")
+        );
     }
 
     #[test]

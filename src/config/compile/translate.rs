@@ -345,7 +345,8 @@ fn kid<'r>(compiler: &mut Compiler<'_, '_>, entry: &Entry<'r>) -> Option<Option<
     let wanted = match &dialect.mechanism {
         Mechanism::Hmac(_) => None,
         Mechanism::Jwt(rules) => {
-            Some(matches!(rules.key, KeySelection::Kid | KeySelection::Claim(_)))
+            let named = rules.required_header.iter().any(|name| name == "kid");
+            Some(named || matches!(rules.key, KeySelection::Kid | KeySelection::Claim(_)))
         }
     };
     match (raw.kid.as_deref(), wanted) {
