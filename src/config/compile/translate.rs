@@ -60,6 +60,9 @@ pub fn translations(
                 "dialect: chatwoot (`countersign dialects` lists them)",
             );
         }
+        if raw.key.is_none() {
+            compiler.missing(&place, "key", "key: { file: keys/chatwoot.secret }");
+        }
         let compiled = name.and_then(|name| dialects.find(compiler, name, &place.key("dialect")));
         let entry = compiled.as_deref().map(|compiled| Entry { raw, compiled, place: &place });
         let translator = entry.as_ref().and_then(|entry| translator(compiler, entry, ours));
@@ -381,10 +384,7 @@ fn signer(
 ) -> Option<Signer> {
     let Entry { raw, compiled, place } = entry;
     let wanted = wanted(compiler, entry)?;
-    let Some(written) = &raw.key else {
-        compiler.missing(place, "key", "key: { file: keys/chatwoot.secret }");
-        return None;
-    };
+    let written = raw.key.as_ref()?;
     let place_of_key = place.key("key");
     let (material, text) = secret::with_text(compiler, written, compiled.encoding, &place_of_key)?;
     let is_pem = text.expose().trim_ascii_start().starts_with(b"-----BEGIN ");
