@@ -27,5 +27,6 @@ pub mod secret;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod translate;
 pub mod upstream;
 pub mod webhook;

@@ -7,6 +7,7 @@ mod flight;
 mod key_set;
 mod memory;
 mod tls;
+mod translate;
 mod upstream;
 mod weak;
 mod website;
@@ -32,6 +33,7 @@ pub use memory::{
     Brought, Live, OnEnd, OnStoreOutage, RedisUrl, Remembrance, Session, StoreSettings,
 };
 pub use tls::Tls;
+pub use translate::{Due, Target, Translation, Translations};
 pub use upstream::{Balance, HealthCheck, Upstream, UpstreamTarget};
 pub use website::{DetailsApi, Enrich, Format, Include, Push, Reach, Starts, Webhook, Website};
 
@@ -146,6 +148,8 @@ pub struct Site {
     pub settings: Settings,
     /// Routes, first match wins.
     pub routes: Routes,
+    /// What is written for a backend that wants a proof of its own.
+    pub translations: Translations,
     /// Where its requests go.
     pub upstream: Upstream,
     /// What every request's headers say of it.

@@ -3,9 +3,9 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
-use zeroize::Zeroizing;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
+use crate::dialect::pem::private_key;
 use crate::secret::Secret;
 
 /// A private key and what is known of it publicly.
@@ -24,20 +24,7 @@ impl SigningKey {
     /// # Errors
     /// What it is instead, in a sentence for the configuration's author.
     pub fn from_pem(pem: &[u8]) -> Result<Self, &'static str> {
-        const EXPECTED: &str = "this is no private key in PEM (PKCS#8): `-----BEGIN PRIVATE \
-                                KEY-----` is expected; `countersign keygen --alg ES256` makes one";
-        let text = std::str::from_utf8(pem).map_err(|_| EXPECTED)?;
-        if text.contains("-----BEGIN EC PRIVATE KEY-----") {
-            return Err(
-                "this is a private key in SEC1; `openssl pkcs8 -topk8 -nocrypt -in key.pem` \
-                        writes it as PKCS#8",
-            );
-        }
-        let body = text.split_once("-----BEGIN PRIVATE KEY-----").ok_or(EXPECTED)?.1;
-        let body = body.split_once("-----END PRIVATE KEY-----").ok_or(EXPECTED)?.0;
-        let encoded: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
-        let der = BASE64_STANDARD.decode(encoded.as_bytes()).map_err(|_| EXPECTED)?;
-        Self::from_der(&Secret::new(der))
+        Self::from_der(&private_key(pem)?)
     }
 
     /// The same from PKCS#8 in DER.

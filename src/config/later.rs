@@ -15,7 +15,6 @@ const LATER: &[(&str, &str)] = &[
     ("health.tls", "TLS on a listener"),
     ("admin.tls", "TLS on a listener"),
     ("decision", "the decision listener for other gateways"),
-    ("sites.*.translate", "translation into the backend's own proof"),
 ];
 
 /// What is said of every one of them.

@@ -104,6 +104,16 @@ impl<'h> Message<'h> {
         self.covered.iter().find(|(field, _)| *field == wanted).map(|(_, value)| *value)
     }
 
+    /// The message, if nobody could cut it elsewhere.
+    ///
+    /// # Errors
+    /// `invalid_claim` where a field holds the separator that follows it.
+    pub fn sound(&self) -> Result<&Self, Rejection> {
+        let Some(field) = self.blurred else { return Ok(self) };
+        let detail = format!("the {} holds the separator that follows it", title(field));
+        Err(Rejection::new(Reason::InvalidClaim, detail))
+    }
+
     /// What the message says of the visitor: the id is its id, or its email where it has
     /// no id.
     fn prove(&self, unsigned: &UnsignedRules) -> Result<Proven, Rejection> {
@@ -112,10 +122,7 @@ impl<'h> Message<'h> {
         let id = self.value(HashField::Id).or(email).ok_or_else(|| {
             Rejection::new(Reason::MissingClaim, "the hash covers neither id nor email")
         })?;
-        if let Some(field) = self.blurred {
-            let detail = format!("the {} holds the separator that follows it", title(field));
-            return Err(Rejection::new(Reason::InvalidClaim, detail));
-        }
+        self.sound()?;
         check_id(id)?;
         check_text("email", email)?;
         check_text("name", name)?;

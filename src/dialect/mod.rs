@@ -25,6 +25,7 @@ mod pointer;
 mod rejection;
 pub mod sample;
 pub mod sign;
+mod signer;
 mod times;
 
 use std::borrow::Cow;
@@ -34,6 +35,7 @@ pub use carrier::{Carrier, Names, Part, Source};
 pub use keyring::{Key, Keyring};
 pub use pointer::{FieldName, Pointer};
 pub use rejection::{Reason, Rejection};
+pub use signer::Signer;
 
 use crate::clock::UnixTime;
 use crate::identity::Identity;

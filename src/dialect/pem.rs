@@ -1,12 +1,15 @@
-//! Public keys in PEM (RFC 7468): SPKI, PKCS#1, or the one inside an X.509 certificate.
+//! Keys in PEM (RFC 7468): public ones as SPKI, PKCS#1 or inside an X.509 certificate, private
+//! ones as PKCS#8.
 //!
 //! Only the framing is read here, as far as the key's type and its bytes; whether those
 //! bytes are a sound key is for the cryptographic library to say. A certificate's own
 //! signature and dates are not looked at: whoever configures one pins it.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use zeroize::Zeroizing;
 
 use super::keyring::KeyError;
+use crate::secret::Secret;
 
 /// The types of key that Countersign verifies with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,25 @@ pub(super) fn public_key(pem: &[u8]) -> Result<PublicKey, KeyError> {
              `CERTIFICATE` is expected",
         )),
     }
+}
+
+/// Takes a private key out of a PEM text: PKCS#8 in DER, as `countersign keygen` and
+/// `openssl genpkey` write it.
+///
+/// # Errors
+/// What it is instead, in a sentence for the configuration's author.
+pub(crate) fn private_key(pem: &[u8]) -> Result<Secret, &'static str> {
+    const EXPECTED: &str = "this is no private key in PEM (PKCS#8): `-----BEGIN PRIVATE \
+                            KEY-----` is expected; `countersign keygen --alg ES256` makes one";
+    let text = std::str::from_utf8(pem).map_err(|_| EXPECTED)?;
+    if ["EC", "RSA"].iter().any(|of| text.contains(&format!("-----BEGIN {of} PRIVATE KEY-----"))) {
+        return Err("this is a private key in SEC1 or PKCS#1; `openssl pkcs8 -topk8 -nocrypt -in \
+                    key.pem` writes it as PKCS#8");
+    }
+    let body = text.split_once("-----BEGIN PRIVATE KEY-----").ok_or(EXPECTED)?.1;
+    let body = body.split_once("-----END PRIVATE KEY-----").ok_or(EXPECTED)?.0;
+    let encoded: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
+    BASE64_STANDARD.decode(encoded.as_bytes()).map(Secret::new).map_err(|_| EXPECTED)
 }
 
 /// Writes a PEM block with lines of 64 characters (RFC 7468 §2).

@@ -119,17 +119,11 @@ fn token(
     let longest = rules.max_lifetime.unwrap_or(u64::MAX);
     let ttl = ttl.unwrap_or(DEFAULT_TTL.max(rules.min_remaining).min(longest));
     let expires = now.as_secs().saturating_add(ttl);
-    let alg = key.key.algorithm().name();
-    let header = match rules.key {
-        KeySelection::Any | KeySelection::Claim(_) => json!({ "typ": "JWT", "alg": alg }),
-        _ => json!({ "typ": "JWT", "alg": alg, "kid": &**key.key.id() }),
+    let named = match rules.key {
+        KeySelection::Any | KeySelection::Claim(_) => None,
+        _ => Some(&**key.key.id()),
     };
-    let mut payload = payload(rules, key.key, subject)?;
-    put(&mut payload, &["iat".to_owned()], now.as_secs().into())?;
-    put(&mut payload, &["exp".to_owned()], expires.into())?;
-    let part = |json: String| BASE64_URL_SAFE_NO_PAD.encode(json);
-    let payload = Value::Object(payload);
-    let message = format!("{}.{}", part(header.to_string()), part(payload.to_string()));
+    let message = message(rules, key.key, named, subject, now, ttl)?;
     let credential = format!("{message}.{}", signature(key, message.as_bytes())?);
     let mut warnings = Vec::new();
     if let Some(most) = rules.warn_bytes.filter(|most| credential.len() > *most) {
@@ -139,6 +133,27 @@ fn token(
         ));
     }
     Ok(Signed { credential, expires: Some(UnixTime::from_secs(expires)), warnings })
+}
+
+/// A token but for its signature: header and claims, with `kid` where one is `named`.
+pub(super) fn message(
+    rules: &JwtRules,
+    key: &Key,
+    named: Option<&str>,
+    subject: &Subject,
+    now: UnixTime,
+    ttl: u64,
+) -> Result<String, SignError> {
+    let alg = key.algorithm().name();
+    let header = match named {
+        None => json!({ "typ": "JWT", "alg": alg }),
+        Some(kid) => json!({ "typ": "JWT", "alg": alg, "kid": kid }),
+    };
+    let mut payload = payload(rules, key, subject)?;
+    put(&mut payload, &["iat".to_owned()], now.as_secs().into())?;
+    put(&mut payload, &["exp".to_owned()], now.as_secs().saturating_add(ttl).into())?;
+    let part = |json: String| BASE64_URL_SAFE_NO_PAD.encode(json);
+    Ok(format!("{}.{}", part(header.to_string()), part(Value::Object(payload).to_string())))
 }
 
 /// The claims, each where the dialect reads it first.
@@ -195,7 +210,7 @@ fn payload(
 
 /// Where a value goes so that the patterns read it back: into the first claim; in text
 /// made of several, where only white space lies between, the others may stay away.
-fn place(patterns: &[Pattern]) -> Option<&Pointer> {
+pub(super) fn place(patterns: &[Pattern]) -> Option<&Pointer> {
     patterns.iter().find_map(|pattern| match pattern {
         Pattern::Claim(place) => Some(place),
         Pattern::Text(pieces) => {
@@ -270,7 +285,7 @@ fn hash(
 }
 
 /// The fields that lie beside a hash; empty ones are absent.
-fn beside(subject: &Subject) -> Hash<'_> {
+pub(super) fn beside(subject: &Subject) -> Hash<'_> {
     fn text(value: &Option<String>) -> Option<Cow<'_, str>> {
         value.as_deref().filter(|value| !value.is_empty()).map(Cow::Borrowed)
     }

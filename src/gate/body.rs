@@ -1,7 +1,7 @@
 //! Which bodies are looked at, and which are refused because they cannot be.
 //!
 //! A body is read only where the dialect finds credentials in bodies or names identity
-//! fields, and only if a backend might read fields from its type: JSON, forms,
+//! fields, or a translation writes into bodies, and only if a backend might read fields from its type: JSON, forms,
 //! `text/plain`, none named. It is refused if it is larger than the limit (413), or
 //! compressed or in a charset that we do not read (415). `multipart` bodies stream however
 //! large; they are read beforehand only where the credential may be a part of one, and
@@ -17,7 +17,7 @@ use super::policy::Mode;
 use super::source::text;
 use super::{Fault, Refusal, RequestView};
 use crate::dialect::Carrier;
-use crate::plan::{Plan, Settings, Site};
+use crate::plan::{Due, Plan, Settings, Site};
 
 /// What is known of a request's body when it is judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,14 +56,18 @@ pub(super) struct Interest {
 
 impl Interest {
     /// What holds for requests under these settings; none where bodies are nobody's business.
-    pub fn of(plan: &Plan, site: &Site, settings: &Settings) -> Option<Self> {
+    pub fn of(plan: &Plan, site: &Site, settings: &Settings, due: Due) -> Option<Self> {
         if settings.mode == Mode::Off {
             return None;
         }
         let sessions = || site.remembers.session.iter().flat_map(|session| &session.request);
         let sources = || site.proofs(settings).flat_map(|proof| proof.sources).chain(sessions());
+        let fields = !settings.keep_unsigned && !site.fields.is_empty();
+        // A client's own may not pass where a proof of ours is written.
+        let writes = site.translations.these(due).any(|one| one.into.is_in_body());
+        let writes = writes && settings.mode.cleans();
         let interest = Self {
-            fields: !settings.keep_unsigned && !site.fields.is_empty(),
+            fields: fields || writes,
             sources: sources().any(|source| {
                 matches!(source.carrier, Carrier::Json { .. } | Carrier::Form { .. })
             }),
@@ -239,7 +243,7 @@ mod tests {
 
     fn interest(plan: &Plan) -> Interest {
         let site = plan.sites.first().unwrap();
-        Interest::of(plan, site, &site.settings).unwrap()
+        Interest::of(plan, site, &site.settings, Due::NONE).unwrap()
     }
 
     /// What is wanted of such a request, or what it is refused with.
@@ -359,10 +363,10 @@ mod tests {
         dialect.unsigned.fields.clear();
         let plan = PlanBuilder::new(dialect).build();
         let site = plan.sites.first().unwrap();
-        assert!(Interest::of(&plan, site, &site.settings).is_none());
+        assert!(Interest::of(&plan, site, &site.settings, Due::NONE).is_none());
         let plan = PlanBuilder::new(token_dialect()).with(|s| s.keep_unsigned = true).build();
         let site = plan.sites.first().unwrap();
-        assert!(Interest::of(&plan, site, &site.settings).is_none());
+        assert!(Interest::of(&plan, site, &site.settings, Due::NONE).is_none());
     }
 
     #[test]

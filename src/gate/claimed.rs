@@ -52,9 +52,14 @@ impl<'r> Claims<'r> {
         }
     }
 
+    /// Claims nothing: only what becomes of the fields matters.
+    pub fn of_none(fields: &'r Fields) -> Self {
+        Self { keeps_none: true, ..Self::new(fields, &[]) }
+    }
+
     /// Whether a request names an identity at all, whatever it says of it.
     pub fn any_in(fields: &'r Fields, request: &RequestView<'_>, content: &Content<'_>) -> bool {
-        let mut claims = Self { keeps_none: true, ..Self::new(fields, &[]) };
+        let mut claims = Self::of_none(fields);
         claims.read(request, content);
         claims.identity
     }

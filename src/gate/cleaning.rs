@@ -3,9 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderValue, header};
-
 use super::body::Kind;
 use super::claimed::Claims;
 use super::content::Content;
@@ -17,6 +14,7 @@ use super::spent::{self, AllSpent};
 use super::{Edits, Fault, NewBody, Refusal, RequestView, document};
 use crate::dialect::Carrier;
 use crate::identity::{Standing, Visitor};
+use bytes::Bytes;
 
 /// A request without what may not reach the backend.
 pub(super) struct Cleaned {
@@ -90,10 +88,6 @@ pub(super) fn cleaned(
             _ => text(place, content, claims.as_mut(), spent)?,
         };
     }
-    if let NewBody::Replaced(bytes) = &body {
-        edits.set.push((header::CONTENT_LENGTH, HeaderValue::from(bytes.len())));
-        edits.remove.push(header::TRANSFER_ENCODING);
-    }
     let oversized = claims.as_ref().is_some_and(|claims| claims.oversized);
     visitor.claimed = claims.and_then(Claims::into_json);
     Ok(Cleaned { visitor, oversized, edits, body })
@@ -150,8 +144,11 @@ fn renamer(place: &Place<'_, '_>, proven: &[(usize, String)], boundary: &str) ->
             _ => None,
         })
         .collect();
-    let any = !fields.is_empty() || !credentials.is_empty();
-    any.then(|| Renamer::new(boundary, fields, proven, credentials))
+    let translations = place.site.translations.these(place.due);
+    let written: Vec<_> =
+        translations.filter(|one| one.into.is_in_body()).map(|one| one.fields.clone()).collect();
+    let any = !fields.is_empty() || !credentials.is_empty() || !written.is_empty();
+    any.then(|| Renamer::new(boundary, fields, proven, credentials).also(written))
 }
 
 /// A multipart body that is here whole: a spent credential's part goes, others are renamed.

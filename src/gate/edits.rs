@@ -1,6 +1,8 @@
 //! Changes to a request's head, as data.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::{NewBody, contract};
 
 /// Changes to a request's head: pure data, safe to apply more than once. Applied in the
 /// order of its members.
@@ -30,6 +32,29 @@ impl Edits {
         for (name, value) in &self.append {
             headers.append(name.clone(), value.clone());
         }
+    }
+
+    /// Announces a body's new length, if it has one.
+    pub(super) fn measure(&mut self, body: &NewBody) {
+        if let NewBody::Replaced(bytes) = body {
+            self.set.push((header::CONTENT_LENGTH, HeaderValue::from(bytes.len())));
+            self.remove.push(header::TRANSFER_ENCODING);
+        }
+    }
+
+    /// Sets a field, whatever else was said of it and of all that a careless reader takes
+    /// for it.
+    pub(super) fn replace(
+        &mut self,
+        headers: &HeaderMap,
+        name: &HeaderName,
+        value: Option<HeaderValue>,
+    ) {
+        let alike = |other: &HeaderName| contract::folds_alike(other.as_str(), name.as_str());
+        self.set.retain(|(other, _)| !alike(other));
+        self.append.retain(|(other, _)| !alike(other));
+        self.remove.extend(headers.keys().filter(|other| alike(other)).cloned());
+        self.set.extend(value.map(|value| (name.clone(), value)));
     }
 
     /// Removes those of a field's values that are not kept.

@@ -17,6 +17,7 @@ use super::prover::{Asked, Prover, Recalled};
 use super::reading::{content, sessions};
 use super::session;
 use super::source::Found;
+use super::translated::{Arrived, translated};
 use super::values::Values;
 use super::verb::{self, Verb};
 use super::{
@@ -25,7 +26,7 @@ use super::{
 use crate::clock::UnixTime;
 use crate::dialect::{Credential, Dialect, Reason, Rejection};
 use crate::identity::Identity;
-use crate::plan::{Plan, Proof, Settings, Site};
+use crate::plan::{Due, Plan, Proof, Settings, Site};
 
 /// Examines one request under one Plan at one moment.
 ///
@@ -52,7 +53,7 @@ pub(crate) fn examine_with<'p>(
 /// streams. Only the head is looked at.
 pub fn wanted(plan: &Plan, request: &RequestView<'_>) -> Option<Wanted> {
     let place = place(plan, request, &mut unplaced()).ok()?;
-    Interest::of(plan, place.site, place.settings)?.wanted(request)
+    Interest::of(plan, place.site, place.settings, place.due)?.wanted(request)
 }
 
 fn unplaced<'p>() -> Verdict<'p> {
@@ -74,6 +75,8 @@ pub(super) struct Place<'p, 'r> {
     host: Host<'r>,
     pub site: &'p Site,
     pub settings: &'p Settings,
+    /// Which of the site's translations hold here.
+    pub due: Due,
     verb: Option<Verb>,
 }
 
@@ -100,15 +103,15 @@ fn place<'p, 'r>(
         return Err(Refusal::fault(Fault::BadRequest, "TRACE requests are not forwarded"));
     }
     let verb = Verb::of(plan, request)?;
-    let settings = match verb {
-        Some(_) => &site.settings,
-        None => path::settings(site, request.path(), request.method)?,
+    let (settings, due) = match verb {
+        Some(_) => (&site.settings, Due::NONE),
+        None => path::met(site, request.path(), request.method)?,
     };
     verdict.verb = verb;
     verdict.mode = Some(settings.mode);
     verdict.settings = Some(settings);
     verdict.allowed_origins = settings.allowed_origins.clone();
-    Ok(Place { host, site, settings, verb })
+    Ok(Place { host, site, settings, due, verb })
 }
 
 fn outcome<'p>(
@@ -156,8 +159,14 @@ fn outcome<'p>(
 
     let spent = presented.spent(place.settings, &has_shape);
     let proof = presented.vouching().0;
-    let Cleaned { mut visitor, oversized, mut edits, body } =
+    let Cleaned { mut visitor, oversized, mut edits, mut body } =
         cleaned(place, request, standing, &spent, &content, kind.as_ref())?;
+    let by_session = presented.earlier.is_some();
+    if !place.due.is_none() && place.settings.mode.cleans() {
+        let arrived = Arrived { request, content: &content, kind: kind.as_ref() };
+        translated(place, &arrived, &visitor, by_session, now, &mut edits, &mut body);
+    }
+    edits.measure(&body);
     visitor.details = details;
     // Not even what was found sound in such a field stays: it is not the client's to send.
     edits.append.retain(|(name, _)| !inbound.remove.contains(name));
@@ -185,7 +194,7 @@ fn outcome<'p>(
         site: of_site,
         headers: &place.site.headers,
         visitor: &visitor,
-        by_session: presented.earlier.is_some(),
+        by_session,
         oversized_claim: oversized,
         request_id: request.request_id,
         assertion: plan.assertion().map(|signer| &**signer),

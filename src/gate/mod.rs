@@ -23,6 +23,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod host;
 mod inbound;
+mod member;
 mod multipart;
 mod naming;
 pub mod origin;
@@ -38,6 +39,7 @@ mod source;
 mod spent;
 #[cfg(test)]
 pub(crate) mod testing;
+mod translated;
 mod values;
 pub mod verb;
 

@@ -62,6 +62,8 @@ pub struct Overlong;
 pub struct Renamer {
     delimiter: Vec<u8>,
     fields: Arc<Fields>,
+    /// What is written for the backend elsewhere: no part may be called so.
+    written: Vec<Fields>,
     /// Names of parts that are credentials: nobody has looked at them.
     credentials: Vec<String>,
     /// Signed values, by the field's index.
@@ -84,12 +86,18 @@ impl Renamer {
         Self {
             delimiter: format!("--{boundary}").into_bytes(),
             fields,
+            written: Vec::new(),
             credentials,
             proven: proven.to_vec(),
             held: Vec::new(),
             line_start: true,
             in_head: false,
         }
+    }
+
+    /// The same, for parts of further names, whatever they hold.
+    pub(super) fn also(self, written: Vec<Fields>) -> Self {
+        Self { written, ..self }
     }
 
     /// Takes the next bytes and gives those that may go on. All together are as many as
@@ -148,7 +156,8 @@ impl Renamer {
         let mut renamed = Vec::new();
         for name in names {
             let found = name.readings.iter().find_map(|reading| {
-                if self.credentials.iter().any(|own| own == reading) {
+                let is_written = self.written.iter().any(|one| one.covering(reading).is_some());
+                if is_written || self.credentials.iter().any(|own| own == reading) {
                     return Some(None);
                 }
                 self.fields.covering(reading).map(Some)

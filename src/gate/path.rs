@@ -14,7 +14,7 @@ use http::Method;
 
 use super::route::{Case, PathPattern};
 use super::{Fault, Refusal};
-use crate::plan::{Settings, Site};
+use crate::plan::{Due, Settings, Site};
 
 /// The settings in force for a raw path (without query) and a method.
 ///
@@ -25,11 +25,23 @@ use crate::plan::{Settings, Site};
 /// Nothing on a site without routes; no allocation unless the path holds `%`, `\`, `;`,
 /// `//` or a segment beginning with a dot.
 pub fn settings<'p>(site: &'p Site, path: &str, method: &Method) -> Result<&'p Settings, Refusal> {
-    if site.routes.0.is_empty() {
-        return Ok(&site.settings);
+    met(site, path, method).map(|(settings, _)| settings)
+}
+
+/// The same, and which of the site's translations are due there.
+pub(super) fn met<'p>(
+    site: &'p Site,
+    path: &str,
+    method: &Method,
+) -> Result<(&'p Settings, Due), Refusal> {
+    let due = |fits: &dyn Fn(&PathPattern) -> bool| site.translations.due(method, fits);
+    if site.routes.0.is_empty() && site.translations.0.iter().all(|one| one.path.is_none()) {
+        return Ok((&site.settings, due(&|_| true)));
     }
     let meets = |path: &[u8], case| {
-        site.routes.read(path, case, method).map_or(&site.settings, |route| &route.settings)
+        let route = site.routes.read(path, case, method);
+        let settings = route.map_or(&site.settings, |route| &route.settings);
+        (settings, due(&|pattern| pattern.reads(path, case)))
     };
     let raw = path.as_bytes();
     let chosen = meets(raw, Case::Exact);
@@ -47,7 +59,7 @@ pub fn settings<'p>(site: &'p Site, path: &str, method: &Method) -> Result<&'p S
         .into_iter()
         .all(|(reading, case)| {
             let met = meets(reading, case);
-            std::ptr::eq(met, chosen) || met == chosen
+            met.1 == chosen.1 && (std::ptr::eq(met.0, chosen.0) || met.0 == chosen.0)
         })
     };
     let clear = if is_plain(raw) {

@@ -35,7 +35,7 @@ pub(super) fn content<'b>(
         }
         Body::Unseen | Body::Whole(_) | Body::TooLarge => {}
     }
-    let Some(interest) = Interest::of(plan, place.site, place.settings) else {
+    let Some(interest) = Interest::of(plan, place.site, place.settings, place.due) else {
         return Ok((None, Content::Nothing));
     };
     let kind = match (interest.kind(request), request.body) {

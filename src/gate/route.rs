@@ -145,6 +145,19 @@ impl PathPattern {
         self.rest || found.next().is_none()
     }
 
+    /// Whether some path is both its own and one of `other`.
+    pub fn meets(&self, other: &Self) -> bool {
+        let enough =
+            |one: &Self, other: &Self| one.rest || one.segments.len() >= other.segments.len();
+        let alike = |(one, other): (&Option<String>, &Option<String>)| match (one, other) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            _ => true,
+        };
+        enough(self, other)
+            && enough(other, self)
+            && self.segments.iter().zip(&other.segments).all(alike)
+    }
+
     /// Whether every path of `other` is one of its own.
     pub fn covers(&self, other: &Self) -> bool {
         let enough = if self.rest {

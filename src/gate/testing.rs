@@ -216,6 +216,7 @@ impl PlanBuilder {
                 health: None,
             },
             remembers: Default::default(),
+            translations: Default::default(),
             website: crate::plan::Website::none("acme-support"),
         };
         let reserved = Reserved::of([&site.headers].into_iter());

@@ -73,6 +73,7 @@ pub(crate) fn site(index: usize, name: &str, mode: Mode) -> Site {
             health: None,
         },
         remembers: Default::default(),
+        translations: Default::default(),
         website: crate::plan::Website::none(name),
     }
 }

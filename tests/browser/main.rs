@@ -1,5 +1,5 @@
 //! `countersign demo` in a real browser: every button, both panes, keyboard, dark, light
-//! and phone, and what axe-core says of it.
+//! and phone, and what axe-core says of it. And a real chat server behind Countersign.
 //!
 //! Needs Chromium (`apt-get install -y chromium`) and fails without it. Pictures of what
 //! was seen are left in `target/browser/`.
@@ -18,4 +18,9 @@ mod chromium;
 mod crm;
 mod demo;
 mod looks;
+mod matrix;
+#[path = "../it/support/packages.rs"]
+#[allow(dead_code, reason = "npm's are for the other tests")]
+mod packages;
 mod people;
+mod synapse;

@@ -71,6 +71,7 @@ mod spoofing;
 mod store_redis;
 mod subprotocols;
 mod support;
+mod translate;
 mod tunnel;
 mod upstream;
 mod vendors;

@@ -82,7 +82,8 @@ pub fn unknown_algorithm(compiler: &mut Compiler<'_, '_>, name: &str, place: &Pl
     }
 }
 
-fn default_of_secrets(compiled: &Compiled) -> Algorithm {
+/// The algorithm of a secret of which nothing else is said.
+pub fn default_of_secrets(compiled: &Compiled) -> Algorithm {
     match &compiled.dialect.mechanism {
         Mechanism::Hmac(rules) => of_hash(rules.hash),
         Mechanism::Jwt(_) => Algorithm::HS256,

@@ -31,6 +31,7 @@ mod site;
 mod source;
 mod store;
 mod token_settings;
+mod translate;
 mod unsigned;
 mod upstream;
 mod upstream_tls;

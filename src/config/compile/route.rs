@@ -90,7 +90,8 @@ pub fn refuse_upgrade(word: Option<raw::RefuseUpgradeWord>) -> Option<RefuseUpgr
     })
 }
 
-fn methods(
+/// The methods that something is limited to; empty: any. None for what is unsound.
+pub fn methods(
     compiler: &mut Compiler<'_, '_>,
     raw: Option<&raw::List<String>>,
     place: &Place,

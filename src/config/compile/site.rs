@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::dialect::Dialects;
 use super::settings::body_limit;
 use super::signing::{Signing, configured};
-use super::{Compiler, accepts, access, headers, key, memory, route, unsigned, upstream, website};
+use super::{
+    Compiler, accepts, access, headers, key, memory, route, translate, unsigned, upstream, website,
+};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{Dialect, FieldName, Keyring, Source};
@@ -121,6 +123,18 @@ pub fn site(
         store: surroundings.store,
     };
     let website = website::website(compiler, raw, &surroundings, &place);
+    let ours = translate::Ours {
+        site: name,
+        keys: keys.own.iter().chain(accepts.iter().flat_map(|one| one.keyring.keys())).collect(),
+        session: remembers.session.as_deref(),
+        cleans: mode.cleans() || routes.0.iter().any(|route| route.settings.mode.cleans()),
+    };
+    let translations = raw.translate.as_ref();
+    let translations = translations
+        .map(|list| {
+            translate::translations(compiler, dialects, list, &ours, &place.key("translate"))
+        })
+        .unwrap_or_default();
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),
@@ -134,6 +148,7 @@ pub fn site(
         accepts,
         settings,
         routes,
+        translations,
         upstream: upstream?,
         remembers,
         website,

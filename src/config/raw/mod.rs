@@ -12,6 +12,7 @@ mod memory;
 mod scalars;
 mod shapes;
 mod site;
+mod translate;
 mod website;
 
 pub use assertion::Assertion;
@@ -30,6 +31,7 @@ pub use site::{
     Accept, Balance, Jwks, Key, PublicKey, RefuseUpgradeWord, Route, Secret, SecretEncoding, Site,
     Source, SourceNames, UnsignedWord,
 };
+pub use translate::Translate;
 pub use website::{
     ChatStarted, Details, Enrich, EventWord, FormatWord, IncludeWord, Push, Webhook,
 };

@@ -328,7 +328,7 @@ impl JsonSchema for Upstream {
 }
 
 /// The name of a token's place, or the names of a hash and what it covers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum NamesOrName {
     /// One name.
     Name(String),

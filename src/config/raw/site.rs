@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     ChatStarted, Details, Enrich, Headers, JwtLeeway, List, Live, Mode, NamesOrName, OneOrMany,
-    OutageWord, Period, Session, SingleUse, Size, Time, Upstream, Webhook,
+    OutageWord, Period, Session, SingleUse, Size, Time, Translate, Upstream, Webhook,
 };
 
 /// One chat backend and the people who may speak to it.
@@ -78,6 +78,8 @@ pub struct Site {
     pub details: Option<Details>,
     /// Who is asked about a visitor whose chat begins.
     pub enrich: Option<Enrich>,
+    /// What is written for a backend that wants a proof of its own.
+    pub translate: Option<List<Translate>>,
 }
 
 /// A further dialect whose credentials a site accepts.
@@ -221,7 +223,7 @@ pub struct Source {
 }
 
 /// The names of a hash and of what it covers, in one place.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceNames {
     /// The hash.

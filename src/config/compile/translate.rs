@@ -1,0 +1,437 @@
+//! The backend's own proof: `translate`.
+
+use http::Method;
+
+use super::dialect::{Compiled, Dialects};
+use super::{Compiler, algorithm, key, route, secret, source};
+use crate::config::place::Place;
+use crate::config::raw;
+use crate::dialect::{
+    Algorithm, AudienceRule, Dialect, FieldName, Key, KeySelection, Mechanism, Names, Pointer,
+    Signer, Source, UnsignedField, UnsignedRules,
+};
+use crate::gate::Fields;
+use crate::gate::route::PathPattern;
+use crate::plan::{Session, Target, Translation, Translations};
+use crate::translate::{Template, Translator};
+
+const PLACES: &str = "one of header, query, json, form";
+
+/// What is known of the site already.
+pub struct Ours<'s> {
+    pub site: &'s str,
+    /// Those that verify, of any of its dialects.
+    pub keys: Vec<&'s std::sync::Arc<Key>>,
+    pub session: Option<&'s Session>,
+    /// Some mode of it changes requests.
+    pub cleans: bool,
+}
+
+/// The entries that are sound; none where secrets are not to be read.
+pub fn translations(
+    compiler: &mut Compiler<'_, '_>,
+    dialects: &mut Dialects<'_>,
+    raw: &raw::List<raw::Translate>,
+    ours: &Ours<'_>,
+    place: &Place,
+) -> Translations {
+    if !ours.cleans && !raw.is_empty() {
+        compiler.warn(format!(
+            "site {}: `translate` has no effect: `observe` and `off` leave requests as they came",
+            ours.site
+        ));
+    }
+    let mut places: Vec<Where> = Vec::new();
+    let mut sound = Vec::new();
+    for (index, raw) in raw.entries() {
+        let place = place.index(index);
+        if index == Translations::MOST {
+            compiler
+                .report
+                .value(&place, "too many translations")
+                .expected(format!("at most {}", Translations::MOST));
+            break;
+        }
+        let name = raw.dialect.as_deref();
+        if name.is_none() {
+            compiler.missing(
+                &place,
+                "dialect",
+                "dialect: chatwoot (`countersign dialects` lists them)",
+            );
+        }
+        if raw.key.is_none() {
+            compiler.missing(&place, "key", "key: { file: keys/chatwoot.secret }");
+        }
+        let compiled = name.and_then(|name| dialects.find(compiler, name, &place.key("dialect")));
+        let entry = compiled.as_deref().map(|compiled| Entry { raw, compiled, place: &place });
+        let translator = entry.as_ref().and_then(|entry| translator(compiler, entry, ours));
+        let own = location(compiler, raw, compiled.as_deref(), ours, &place);
+        let Some(own) = own else { continue };
+        if let Some(other) = places.iter().find(|other| other.meets(&own)) {
+            compiler
+                .report
+                .key(&place.key("into"), format!("`{}` is written to already", other.name()))
+                .expected("a place of its own, or another `path` or `methods`");
+        }
+        places.push(own.clone());
+        let by_session = raw.by_session.unwrap_or(false);
+        if by_session && ours.session.is_none() {
+            compiler
+                .report
+                .key(&place.key("by_session"), "this site has no `session`")
+                .hint("remove it: every visitor is verified by a credential");
+        }
+        if let Some(translator) = translator {
+            let Where { into, path, methods } = own;
+            let fields = fields(&into);
+            sound.push(Translation { translator, into, fields, path, methods, by_session });
+        }
+    }
+    Translations(sound)
+}
+
+struct Entry<'e> {
+    raw: &'e raw::Translate,
+    compiled: &'e Compiled,
+    place: &'e Place,
+}
+
+/// A place, and the requests whose place it is.
+#[derive(Clone)]
+struct Where {
+    into: Target,
+    path: Option<PathPattern>,
+    methods: Vec<Method>,
+}
+
+impl Where {
+    /// Whether two could write to one place of one request.
+    fn meets(&self, other: &Self) -> bool {
+        let paths = match (&self.path, &other.path) {
+            (Some(one), Some(other)) => one.meets(other),
+            _ => true,
+        };
+        let all = self.methods.is_empty() || other.methods.is_empty();
+        let methods = all || self.methods.iter().any(|method| other.methods.contains(method));
+        let kind = std::mem::discriminant(&self.into) == std::mem::discriminant(&other.into);
+        let lies = |own: &String| {
+            let beneath = |one: &str, other: &str| {
+                one.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            names(&other.into).iter().any(|name| beneath(own, name) || beneath(name, own))
+        };
+        paths && methods && kind && names(&self.into).iter().any(lies)
+    }
+
+    fn name(&self) -> String {
+        names(&self.into).into_iter().next().unwrap_or_default()
+    }
+}
+
+/// Every name of a place, the proof's first.
+fn names(into: &Target) -> Vec<String> {
+    let names = match into {
+        Target::Header(names, _) | Target::Query(names, _) | Target::Form(names) => names.clone(),
+        Target::Json(names) => names.map(Pointer::to_string),
+    };
+    let Names { proof, id, email, name } = names;
+    std::iter::once(proof).chain([id, email, name].into_iter().flatten()).collect()
+}
+
+/// The names of a place as request fields: `user[hash]` is `/user/hash`.
+fn fields(into: &Target) -> Fields {
+    let field = |name: String| {
+        let segments: Vec<String> = match into {
+            Target::Json(_) => Pointer::parse(&name).map(|pointer| pointer.0).unwrap_or_default(),
+            _ => name.split('[').map(|part| part.trim_end_matches(']').to_owned()).collect(),
+        };
+        let name = match segments.as_slice() {
+            [one] => FieldName::Plain(one.clone()),
+            _ => FieldName::At(Pointer(segments)),
+        };
+        UnsignedField { name, proof: None, prefix: None }
+    };
+    let fields = names(into).into_iter().map(field).collect();
+    Fields::of(&UnsignedRules { fields, ..UnsignedRules::default() })
+}
+
+/// Where it is written to, and in which requests.
+fn location(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::Translate,
+    compiled: Option<&Compiled>,
+    ours: &Ours<'_>,
+    place: &Place,
+) -> Option<Where> {
+    let path = match &raw.path {
+        Some(path) => Some(route::pattern(compiler, path, &place.key("path"))?),
+        None => None,
+    };
+    let methods = route::methods(compiler, raw.methods.as_ref(), &place.key("methods"))?;
+    let Some(written) = &raw.into else {
+        compiler.missing(place, "into", "into: { json: /identifier_hash }");
+        return None;
+    };
+    let place = place.key("into");
+    if written.places() != 1 {
+        if !compiler.report.lost_something_in(&place) {
+            compiler.report.key(&place, "a proof goes into one place").expected(PLACES);
+        }
+        return None;
+    }
+    let hash = match compiled.map(|compiled| &compiled.dialect.mechanism) {
+        // The hash alone will do: what it covers may stand there already.
+        Some(Mechanism::Hmac(rules)) if !written.is_bare() => Some(rules),
+        _ => None,
+    };
+    let source = source::source(compiler, &written.as_source(), hash, &place)?;
+    check_place(compiler, &source, path.is_some(), ours, &place);
+    let into = Target::of(source.carrier)?;
+    let bodiless = |method: &Method| matches!(*method, Method::GET | Method::HEAD);
+    if into.is_in_body() && !methods.is_empty() && methods.iter().all(bodiless) {
+        compiler
+            .report
+            .key(&place, "requests of these `methods` have no body")
+            .expected("a header or a parameter, or other methods");
+    }
+    Some(Where { into, path, methods })
+}
+
+/// A place that is not Countersign's to write, or is somebody else's.
+fn check_place(
+    compiler: &mut Compiler<'_, '_>,
+    source: &Source,
+    limited: bool,
+    ours: &Ours<'_>,
+    place: &Place,
+) {
+    let names = source.carrier.names();
+    let all = [Some(&names.proof), names.id.as_ref(), names.email.as_ref(), names.name.as_ref()];
+    let is_header = matches!(source.carrier, crate::dialect::Carrier::Header { .. });
+    if let Some(name) =
+        all.into_iter().flatten().find(|name| is_header && crate::gate::forwarded::is_one(name))
+    {
+        compiler
+            .report
+            .key(place, format!("`{name}` says where a request came from"))
+            .expected("a header of the backend's own");
+    }
+    let sessions = ours.session.iter().flat_map(|session| &session.request);
+    if !limited && sessions.into_iter().any(|session| source::overlap(session, source)) {
+        compiler
+            .report
+            .key(place, format!("`{}` carries the backend's session", names.proof))
+            .expected("another place, or a `path` where nobody has a session yet")
+            .hint("what clients send in this place is removed");
+    }
+}
+
+/// What writes.
+fn translator(
+    compiler: &mut Compiler<'_, '_>,
+    entry: &Entry<'_>,
+    ours: &Ours<'_>,
+) -> Option<Translator> {
+    let Entry { raw, place, .. } = entry;
+    let dialect = dialect(compiler, entry);
+    let ttl = ttl(compiler, entry);
+    let id = template(compiler, raw, place);
+    let kid = kid(compiler, entry);
+    let signer = signer(compiler, entry, kid?, ours)?;
+    match Translator::new(dialect?, signer, id?, ttl?, compiler.now) {
+        Ok(translator) => Some(translator),
+        Err(why) => {
+            let name = &entry.compiled.dialect.name;
+            compiler
+                .report
+                .key(&place.key("dialect"), format!("{name} would refuse what is written: {why}"))
+                .expected("a dialect that asks for nothing but id, name, email and times");
+            None
+        }
+    }
+}
+
+/// The dialect with audience and issuer worked in.
+fn dialect(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>) -> Option<Dialect> {
+    let Entry { raw, compiled, place } = entry;
+    let mut dialect = compiled.dialect.clone();
+    let name = &compiled.dialect.name;
+    let said = [("audience", &raw.audience), ("issuer", &raw.issuer)];
+    let mut sound = said.iter().all(|(member, _)| !compiler.report.was_removed(&place.key(member)));
+    for (member, text) in said {
+        let text = text.as_deref();
+        let (what, hint) = match &dialect.mechanism {
+            _ if text == Some("") => (format!("an empty {member}"), ""),
+            Mechanism::Hmac(_) if text.is_some() => (
+                format!("`{member}` has no meaning with {name}"),
+                "it is for tokens, and this dialect's proof is a hash",
+            ),
+            Mechanism::Jwt(rules)
+                if member == "audience"
+                    && text.is_some()
+                    && rules.claims.audience == AudienceRule::None =>
+            {
+                (format!("the dialect {name} has no audience"), "remove it")
+            }
+            _ => continue,
+        };
+        let problem = compiler.report.key(&place.key(member), what);
+        if !hint.is_empty() {
+            problem.hint(hint);
+        }
+        sound = false;
+    }
+    if let Mechanism::Jwt(rules) = &mut dialect.mechanism {
+        if rules.claims.audience == AudienceRule::Sub && raw.audience.is_none() {
+            compiler.missing(place, "audience", "audience: 0b1c2d3e");
+            sound = false;
+        }
+        rules.claims.audiences.extend(raw.audience.clone());
+        rules.claims.issuer = raw.issuer.clone().or(rules.claims.issuer.take());
+    }
+    sound.then_some(dialect)
+}
+
+fn ttl(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>) -> Option<Option<u64>> {
+    let place = entry.place.key("ttl");
+    let Some(raw::Period(ttl)) = entry.raw.ttl else {
+        return (!compiler.report.was_removed(&place)).then_some(None);
+    };
+    let rules = match &entry.compiled.dialect.mechanism {
+        Mechanism::Jwt(rules) => rules,
+        Mechanism::Hmac(_) => {
+            let name = &entry.compiled.dialect.name;
+            compiler
+                .report
+                .key(&place, format!("`ttl` has no meaning with {name}"))
+                .hint("a hash holds for as long as its key does");
+            return None;
+        }
+    };
+    let (least, most) = (rules.min_remaining.max(1), rules.max_lifetime.unwrap_or(u64::MAX));
+    if ttl.subsec_nanos() > 0 || !(least..=most).contains(&ttl.as_secs()) {
+        let problem =
+            compiler.report.value(&place, "a token cannot hold for so long or so short a time");
+        problem.expected(match most {
+            u64::MAX => format!("at least {least}s, in whole seconds"),
+            most => format!("{least}s to {most}s, in whole seconds"),
+        });
+        return None;
+    }
+    Some(Some(ttl.as_secs()))
+}
+
+fn template(
+    compiler: &mut Compiler<'_, '_>,
+    raw: &raw::Translate,
+    place: &Place,
+) -> Option<Template> {
+    let place = place.key("id");
+    let Some(text) = raw.id.as_deref() else {
+        return (!compiler.report.was_removed(&place)).then(Template::default);
+    };
+    let template = Template::parse(text);
+    if template.is_none() {
+        compiler
+            .report
+            .value(&place, format!("`{text}` is not what a backend could call each visitor"))
+            .expected("text with one `{id}` or `{email}` in it, such as c-{id} or c-{id|hex}");
+    }
+    template
+}
+
+/// What tokens call the key: none, unless the dialect wants it.
+fn kid<'r>(compiler: &mut Compiler<'_, '_>, entry: &Entry<'r>) -> Option<Option<&'r str>> {
+    let place = entry.place.key("kid");
+    let (raw, dialect) = (entry.raw, &entry.compiled.dialect);
+    let wanted = match &dialect.mechanism {
+        Mechanism::Hmac(_) => None,
+        Mechanism::Jwt(rules) => {
+            let named = rules.required_header.iter().any(|name| name == "kid");
+            Some(named || matches!(rules.key, KeySelection::Kid | KeySelection::Claim(_)))
+        }
+    };
+    match (raw.kid.as_deref(), wanted) {
+        (Some(_), None) => {
+            compiler
+                .report
+                .key(&place, format!("`kid` has no meaning with {}", dialect.name))
+                .hint("a hash names no key");
+            None
+        }
+        (Some(kid), _) if !key::is_id(kid) => {
+            compiler
+                .report
+                .value(&place, format!("`{kid}` cannot be a key's id"))
+                .expected(key::ID);
+            None
+        }
+        (None, Some(true)) => {
+            compiler.missing(entry.place, "kid", "kid: \"2026-11\"");
+            None
+        }
+        (kid, _) => (!compiler.report.was_removed(&place)).then_some(kid),
+    }
+}
+
+/// The key that signs: a secret, or a private key in PEM.
+fn signer(
+    compiler: &mut Compiler<'_, '_>,
+    entry: &Entry<'_>,
+    kid: Option<&str>,
+    ours: &Ours<'_>,
+) -> Option<Signer> {
+    let Entry { raw, compiled, place } = entry;
+    let wanted = wanted(compiler, entry)?;
+    let written = raw.key.as_ref()?;
+    let place_of_key = place.key("key");
+    let (material, text) = secret::with_text(compiler, written, compiled.encoding, &place_of_key)?;
+    let is_pem = text.expose().trim_ascii_start().starts_with(b"-----BEGIN ");
+    let is_hash = matches!(compiled.dialect.mechanism, Mechanism::Hmac(_));
+    let signer = match is_pem && !is_hash {
+        true => Signer::private_pem(kid, wanted, text.expose()),
+        false => {
+            let algorithm = wanted.unwrap_or_else(|| algorithm::default_of_secrets(compiled));
+            let who = format!("site {}, translate into {}", ours.site, compiled.dialect.name);
+            if !is_pem {
+                secret::warn_if_weak(compiler, &who, &material, &compiled.family);
+            }
+            Signer::secret(kid, algorithm, &material)
+        }
+    };
+    let signer = match signer {
+        Ok(signer) => signer,
+        Err(error) => {
+            let hint = "a secret signs HS256, HS384 and HS512, a private key all else";
+            compiler.report.key(&place_of_key, error.to_string()).hint(hint);
+            return None;
+        }
+    };
+    if !is_hash {
+        algorithm::check_allowed(compiler, signer.algorithm(), wanted.is_some(), compiled, place)?;
+    }
+    if let Some(key) = ours.keys.iter().find(|key| signer.is_verified_by(key)) {
+        compiler
+            .report
+            .key(&place_of_key, format!("the key `{}` of this site is the same", key.id()))
+            .expected("a key that verifies none of the site's visitors")
+            .hint("whoever saw what is written could present it as a credential");
+        return None;
+    }
+    Some(signer)
+}
+
+/// The algorithm that is written; `None` when it is wrong.
+fn wanted(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>) -> Option<Option<Algorithm>> {
+    let place = entry.place.key("algorithm");
+    let Some(name) = entry.raw.algorithm.as_deref() else {
+        return (!compiler.report.was_removed(&place)).then_some(None);
+    };
+    let Some(algorithm) = Algorithm::from_name(name) else {
+        algorithm::unknown_algorithm(compiler, name, &place);
+        return None;
+    };
+    algorithm::check_allowed(compiler, algorithm, true, entry.compiled, entry.place)?;
+    Some(Some(algorithm))
+}

@@ -1,0 +1,318 @@
+//! The verified identity as the backend's own proof: what the backend receives, through the
+//! binary and over real sockets. What is written is verified as the backend's documentation says,
+//! apart from the library.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::support::cases::dialect;
+use crate::support::echo::{Echo, Echoed};
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::raw::Request;
+use crate::support::sign;
+use crate::support::websocket::{Socket, handshake};
+
+const KEY: &str = "what-the-backend-itself-verifies-with-0123456789";
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Backends that are configured by their documentation.
+const DIALECTS: &str = "dialects:
+  zulip: # POST /accounts/login/jwt/ with `token`; the claim `email` (docs/translate.md)
+    sources: [ { form: token } ]
+    jwt: { algorithms: [HS256], key: any }
+    claims: { id: [/email], required: { email: string } }
+  ejabberd: # `jid` and `exp`; the password of SASL PLAIN
+    sources: [ { header: X-Xmpp-Password } ]
+    jwt: { algorithms: [HS256], key: any }
+    claims: { id: [/jid], required: { jid: string, exp: time } }";
+
+/// Sites of the `jwt` dialect, each with a translation.
+async fn start(echo: &Echo, mode: &str, sites: &[(&str, &str)]) -> Gateway {
+    let upstream = format!("http://{}", echo.address);
+    let sites: String = sites
+        .iter()
+        .map(|(name, translate)| {
+            dialect("jwt").site(name, &format!("{name}.test"), &upstream, mode)
+                + &format!("    translate:\n{translate}\n")
+        })
+        .collect();
+    Setup::new(sites).top(DIALECTS).file("private.pem", P256).start().await
+}
+
+fn entry(of: &str) -> String {
+    format!("      - {{ key: {{ value: \"{KEY}\" }}, {of} }}\n")
+}
+
+fn credential(id: &str) -> String {
+    let jwt = dialect("jwt");
+    jwt.proof(jwt.secret, id, 5)
+}
+
+/// What the backend received, asserting that it was asked.
+async fn received(gateway: &Gateway, echo: &Echo, request: &Request) -> Echoed {
+    let answer = gateway.send(request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    echo.take().pop().expect("the backend was asked")
+}
+
+/// The claims of a token whose signature holds.
+fn claims(token: &str) -> Value {
+    let parts: Vec<&str> = token.split('.').collect();
+    let [header, payload, _] = parts[..] else { panic!("{token}") };
+    let part = |text: &str| -> Value {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).expect("base64url")).expect("JSON")
+    };
+    assert_eq!(part(header), json!({ "typ": "JWT", "alg": "HS256" }));
+    let claims = part(payload);
+    let key = jsonwebtoken::DecodingKey::from_secret(KEY.as_bytes());
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    validation.validate_aud = false;
+    jsonwebtoken::decode::<Value>(token, &key, &validation).expect("another library accepts it");
+    claims
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chatwoot_gets_its_hash_in_body_and_query_and_never_a_clients_own() {
+    let echo = Echo::start().await;
+    let body = "dialect: chatwoot, into: { json: { id: /identifier, proof: /identifier_hash } }, \
+                path: /api/*, methods: [PATCH]";
+    let query = "dialect: chatwoot, into: { query: { id: identifier, proof: identifier_hash } }";
+    let sites = [("body", entry(body)), ("query", entry(query))];
+    let sites = sites.each_ref().map(|(name, entry)| (*name, entry.as_str()));
+    let gateway = start(&echo, "prefer", &sites).await;
+    let hash = sign::hash(KEY, "u-1001");
+    let patch = |body: &str| {
+        let request = Request::new("PATCH", "/api/v1/widget/contact?website_token=w");
+        request.host("body.test").header("Content-Type", JSON).body(body)
+    };
+    for (sent, verified, guest) in [
+        (
+            r#"{ "a" : 1.0, "b":"\u0041" }"#,
+            format!(
+                r#"{{ "a" : 1.0, "b":"\u0041","identifier_hash":"{hash}","identifier":"u-1001" }}"#
+            ),
+            r#"{ "a" : 1.0, "b":"\u0041" }"#,
+        ),
+        (
+            r#"{"identifier":"admin","Identifier_Hash":"x","identifier_hash":"forged","c":[]}"#,
+            format!(r#"{{"c":[],"identifier_hash":"{hash}","identifier":"u-1001"}}"#),
+            r#"{"c":[]}"#,
+        ),
+        ("[1]", "[1]".to_owned(), "[1]"),
+    ] {
+        let proven = patch(sent).bearer(&credential("u-1001"));
+        let got = received(&gateway, &echo, &proven).await;
+        assert_eq!((got.body.as_str(), got.length), (verified.as_str(), verified.len()));
+        assert_eq!(got.header("content-length"), Some(&*verified.len().to_string()));
+        assert_eq!(received(&gateway, &echo, &patch(sent).chunked()).await.body, guest);
+    }
+    // Elsewhere the place is not ours.
+    let elsewhere = Request::post("/other", JSON, r#"{"identifier_hash":"x"}"#).host("body.test");
+    assert_eq!(received(&gateway, &echo, &elsewhere).await.body, r#"{"identifier_hash":"x"}"#);
+
+    let token = credential("u-1001");
+    for (sent, verified, guest) in [
+        ("/c", format!("/c?identifier_hash={hash}&identifier=u-1001"), "/c"),
+        ("/c?a=%7e", format!("/c?a=%7e&identifier_hash={hash}&identifier=u-1001"), "/c?a=%7e"),
+        (
+            "/c?identifier=admin&identifier_hash[]=x&a=1;identifier%5Fhash=y&IDENTIFIER_HASH=z",
+            format!("/c?a=1&identifier_hash={hash}&identifier=u-1001"),
+            "/c?a=1",
+        ),
+    ] {
+        let ask = || Request::get(sent).host("query.test");
+        assert_eq!(received(&gateway, &echo, &ask().bearer(&token)).await.target, verified);
+        assert_eq!(received(&gateway, &echo, &ask()).await.target, guest, "{sent}");
+        // A handshake goes another way to the backend.
+        let upgrade = handshake(&sent.replacen("/c", "/ws", 1), "query.test").bearer(&token);
+        let mut socket = Socket::open(gateway.address, &upgrade).await.expect("an upgrade");
+        socket.echoes("hello").await.expect("an echo");
+        let got = echo.take().pop().expect("the backend was asked");
+        assert_eq!(got.target, verified.replacen("/c", "/ws", 1));
+        assert!(!got.mentions(&token));
+    }
+    assert!(!gateway.log().contains(&hash), "{}", gateway.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zulip_gets_a_form_with_its_token() {
+    let echo = Echo::start().await;
+    let zulip = entry(
+        "dialect: zulip, into: { form: token }, path: /accounts/login/jwt, \
+         methods: [POST], id: \"{email}\"",
+    );
+    let gateway = start(&echo, "prefer", &[("zulip", &zulip)]).await;
+    let post = |body: &str| Request::post("/accounts/login/jwt", FORM, body).host("zulip.test");
+    for (sent, left) in
+        [("next=%2Fa", "next=%2Fa&"), ("token=forged&next=%2Fa", "next=%2Fa&"), ("token=x", "")]
+    {
+        let got = received(&gateway, &echo, &post(sent).bearer(&credential("u-1001"))).await;
+        let (before, token) = got.body.split_once("token=").expect("a token");
+        assert_eq!(before, left);
+        let claims = claims(token);
+        assert_eq!(claims["email"], "j@example.com");
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
+        assert_eq!(claims.as_object().unwrap().len(), 3, "{claims}");
+        let got = received(&gateway, &echo, &post(sent)).await;
+        assert_eq!(got.body, left.trim_end_matches('&'));
+    }
+    // Readers differ about this path: it is neither Zulip's nor another.
+    let odd = Request::post("/accounts/login/jwt/", FORM, "token=x").host("zulip.test");
+    assert_eq!(gateway.send(&odd).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ejabberd_gets_a_password_for_its_jid_in_a_header() {
+    let echo = Echo::start().await;
+    let ejabberd = entry(
+        "dialect: ejabberd, into: { header: X-Xmpp-Password }, \
+         id: \"c-{id|hex}@chat.example\", ttl: 5m",
+    );
+    let gateway = start(&echo, "prefer", &[("ejabberd", &ejabberd)]).await;
+    let ask = Request::get("/xmpp-credentials").host("ejabberd.test");
+    let forged = ask
+        .header("X-Xmpp-Password", "forged")
+        .header("x_xmpp_password", "forged")
+        .header("X-XMPP.Password", "forged")
+        .header("Connection", "x-xmpp-password");
+    let got = received(&gateway, &echo, &forged.clone().bearer(&credential("Ana"))).await;
+    let claims = claims(got.header("x-xmpp-password").expect("a password"));
+    assert_eq!(claims["jid"], "c-416e61@chat.example");
+    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 300);
+    assert_eq!(got.all("x-xmpp-password").len(), 1);
+    assert!(!got.mentions("forged"));
+    let guest = received(&gateway, &echo, &forged).await;
+    assert!(!guest.mentions("forged"), "{:?}", guest.headers);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_key_signs_what_its_public_half_verifies() {
+    let echo = Echo::start().await;
+    let translate = "      - { dialect: jwt, key: { file: private.pem }, kid: k-1, audience: chat, \
+                     into: { header: Authorization, scheme: Bearer } }\n";
+    let gateway = start(&echo, "prefer", &[("es", translate)]).await;
+    let ask = Request::get("/").host("es.test").bearer(&credential("u-1001"));
+    let got = received(&gateway, &echo, &ask).await;
+    let [value] = got.all("authorization")[..] else { panic!("{:?}", got.headers) };
+    let token = value.strip_prefix("Bearer ").expect("a scheme");
+    let key = jsonwebtoken::DecodingKey::from_ec_pem(P256_PUBLIC.as_bytes()).expect("a key");
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::ES256);
+    validation.set_audience(&["chat"]);
+    let read = jsonwebtoken::decode::<Value>(token, &key, &validation).expect("it verifies");
+    assert_eq!((read.header.kid.as_deref(), &read.claims["sub"]), (Some("k-1"), &json!("u-1001")));
+    assert_eq!(read.claims["name"], "Jürgen");
+    // Another's scheme in this place is a client's own, too.
+    let basic = Request::get("/").host("es.test").header("Authorization", "Basic Zm9yZ2Vk");
+    assert_eq!(received(&gateway, &echo, &basic).await.header("authorization"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_cannot_be_looked_into_do_not_pass_where_a_proof_is_written() {
+    let echo = Echo::start().await;
+    let limited = entry("dialect: chatwoot, into: { json: /identifier_hash }, path: /set");
+    let gateway = start(&echo, "prefer", &[("body", &limited)]).await;
+    let large = format!(r#"{{"identifier_hash":"x","pad":"{}"}}"#, "x".repeat(70_000));
+    let post = |path: &str, kind: &str, body: &str| {
+        Request::post(path, kind, body).host("body.test").bearer(&credential("u-1001"))
+    };
+    for (request, status) in [
+        (post("/set", JSON, &large), 413),
+        (post("/set", JSON, &large).chunked(), 413),
+        (post("/other", JSON, &large), 200),
+        (post("/set", JSON, "{}").header("Content-Encoding", "gzip"), 415),
+        (post("/set", JSON, r#"{"identifier_hash":1,"identifier_hash":2}"#), 400),
+        (post("/set", "image/png", &large), 200),
+    ] {
+        assert_eq!(gateway.send(&request).await.status, status, "{}", request.target());
+    }
+    echo.take();
+    // What some read as JSON, others as a form; what only multipart readers find.
+    let hash = sign::hash(KEY, "u-1001");
+    for (kind, sent, left) in [
+        (FORM, "identifier_hash=x&a=1", "a=1".to_owned()),
+        ("text/plain", "a=1\r\nidentifier_hash=x", "a=1\r\n".to_owned()),
+        (
+            FORM,
+            r#"{"m":"a&identifier_hash=x"}"#,
+            format!(r#"{{"m":"a\u0026identifier_hash=x","identifier_hash":"{hash}"}}"#),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            "--b\r\nContent-Disposition: form-data; name=\"identifier_hash\"\r\n\r\nx\r\n--b--\r\n",
+            "--b\r\nContent-Disposition: form-data; name=\"xxxxxxxxxxxxxxx\"\r\n\r\nx\r\n--b--\r\n"
+                .to_owned(),
+        ),
+    ] {
+        let got = received(&gateway, &echo, &post("/set", kind, sent)).await;
+        assert_eq!(got.body, left, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_mode_writes_for_the_verified_alone() {
+    for (mode, bad, guest, other) in
+        [("require", 401, 401, "forged-by-a-client"), ("accept", 200, 200, "forged-by-a-client")]
+    {
+        let echo = Echo::start().await;
+        let header = entry("dialect: user-hash, into: { header: X-Identifier-Hash }");
+        let gateway = start(&echo, mode, &[("modes", &header)]).await;
+        let ask = || Request::get("/").host("modes.test").header("X-Identifier-Hash", other);
+        let forged = sign::token("nobodys-secret-0123456789-0123456789", &json!({ "sub": "u" }));
+        assert_eq!(gateway.send(&ask().bearer(&forged)).await.status, bad);
+        assert_eq!(gateway.send(&ask()).await.status, guest);
+        assert!(echo.take().iter().all(|got| !got.mentions(other)), "{mode}");
+        let got = received(&gateway, &echo, &ask().bearer(&credential("u-1001"))).await;
+        assert_eq!(got.all("x-identifier-hash"), [sign::hash(KEY, "u-1001")]);
+    }
+    for mode in ["observe", "off"] {
+        let echo = Echo::start().await;
+        let query = entry("dialect: chatwoot, into: { query: identifier_hash }");
+        let gateway = start(&echo, mode, &[("modes", &query)]).await;
+        let ask = Request::get("/?identifier_hash=own").host("modes.test");
+        let got = received(&gateway, &echo, &ask.bearer(&credential("u-1001"))).await;
+        assert_eq!(got.target, "/?identifier_hash=own", "{mode}");
+        gateway.log_line("`translate` has no effect").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_alone_is_written_for_only_where_that_is_said() {
+    let echo = Echo::start().await;
+    let upstream = format!("http://{}", echo.address);
+    let session = "    session: { request: [ { header: X-Auth-Token } ] }\n    translate:\n";
+    let sites: String = [("plain", ""), ("every", ", by_session: true")]
+        .iter()
+        .map(|(name, more)| {
+            let header = format!("dialect: user-hash, into: {{ header: X-Identifier-Hash }}{more}");
+            let site = dialect("jwt").site(name, &format!("{name}.test"), &upstream, "prefer");
+            site + session + &entry(&header)
+        })
+        .collect();
+    let gateway = Setup::new(sites).start().await;
+    for (host, by_session) in [("plain.test", false), ("every.test", true)] {
+        let ask =
+            || Request::get("/").host(host).header("X-Auth-Token", "session-of-ana-0123456789");
+        let got = received(&gateway, &echo, &ask().bearer(&credential("ana"))).await;
+        assert_eq!(got.all("x-identifier-hash"), [sign::hash(KEY, "ana")]);
+        let got = received(&gateway, &echo, &ask().header("X-Identifier-Hash", "own")).await;
+        assert_eq!(got.header("countersign-id"), Some("ana"));
+        let written = got.all("x-identifier-hash");
+        match by_session {
+            true => assert_eq!(written, [sign::hash(KEY, "ana")]),
+            false => assert!(written.is_empty(), "{written:?}"),
+        }
+    }
+}
+
+/// A key of these tests alone.
+const P256: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgQ12bvsyBs19W3EE6\n\
+    4Hpibnjwv8fXb0NQCZ3mjMhA67ChRANCAARqcUBqssnDcm7Z26EsU2PaXIdt8yqA\n\
+    XVnwxSjnvcvGFeWWU/ds6EkAXZZPYGnusO0s7EHI2u4HqWX7k6vch1mx\n\
+    -----END PRIVATE KEY-----\n";
+const P256_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEanFAarLJw3Ju2duhLFNj2lyHbfMq\n\
+    gF1Z8MUo573LxhXlllP3bOhJAF2WT2Bp7rDtLOxByNruB6ll+5Or3IdZsQ==\n\
+    -----END PUBLIC KEY-----\n";
