@@ -4,15 +4,19 @@
 //! a [`plan::Plan`], asks a [`dialect`] to verify the credential, and computes what must
 //! change before the backend sees it.
 
+#[cfg(feature = "server")]
 pub mod admin;
 pub mod assertion;
+#[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod details;
 pub mod dialect;
 pub mod drain;
+pub mod front;
 pub mod gate;
+pub mod gateway;
 pub mod identity;
 pub mod judge;
 pub mod jwks;
@@ -21,9 +25,11 @@ pub mod outbound;
 pub mod pace;
 pub mod plan;
 pub mod proxy;
+pub mod readiness;
 pub mod refusal;
 pub mod reload;
 pub mod secret;
+#[cfg(feature = "server")]
 pub mod server;
 pub mod store;
 pub mod telemetry;
