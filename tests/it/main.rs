@@ -26,6 +26,7 @@ mod damage;
 mod demo;
 mod details;
 mod drain;
+mod embed;
 mod ended;
 mod endings;
 mod events;
