@@ -223,3 +223,59 @@ async fn an_application_judges_its_own_requests_without_a_proxy() {
     assert_eq!(told["body"], r#"{"text":"hi"}"#);
     assert_eq!(told["claimed"], r#"{"user_id":"u-1"}"#);
 }
+
+// --- What an embedder's own crate says. -----------------------------------------------------
+
+/// The first block of `docs/embedding.md` in this language.
+fn shown(language: &str) -> String {
+    let page = include_str!("../../docs/embedding.md");
+    let block = page.split(&format!("```{language}\n")).nth(1).expect("a block");
+    block.split("```").next().expect("its end").to_owned()
+}
+
+/// The lines of a manifest's section, comments apart.
+fn section<'m>(manifest: &'m str, name: &str) -> Vec<&'m str> {
+    let lines = manifest.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+#[test]
+fn the_page_repeats_what_the_manifest_patches_and_which_pingora_it_means() {
+    let (ours, theirs) = (include_str!("../../Cargo.toml"), shown("toml"));
+    let beside = theirs.replace("../countersign/", "");
+    assert_eq!(section(ours, "patch.crates-io"), section(&beside, "patch.crates-io"));
+    let pingora = |manifest| -> Vec<String> {
+        let lines = section(manifest, "dependencies").into_iter();
+        lines.filter(|line| line.starts_with("pingora =")).map(str::to_owned).collect()
+    };
+    assert_eq!(pingora(ours), pingora(&theirs));
+    assert_eq!(pingora(ours).len(), 1);
+}
+
+#[test]
+fn a_crate_that_copies_the_page_compiles_without_the_server() {
+    let here = env!("CARGO_MANIFEST_DIR");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dependencies = shown("toml").replace("../countersign", here);
+    let manifest = format!(
+        "[package]\nname = \"outside\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n{dependencies}"
+    );
+    let write = |name: &str, contents: &str| {
+        write_atomically(&folder.path().join(name), contents.as_bytes());
+    };
+    write("Cargo.toml", &manifest);
+    write("Cargo.lock", include_str!("../../Cargo.lock"));
+    write("src/main.rs", &shown("rust"));
+    let tests = std::env::current_exe().expect("a path");
+    let target = tests.ancestors().nth(3).expect("target/debug/deps");
+    // What the tests have fetched is all it may need, in the same versions.
+    let output = Command::new(env!("CARGO"))
+        .args(["check", "--offline", "--quiet", "--target-dir"])
+        .arg(target)
+        .current_dir(folder.path())
+        .output()
+        .expect("cargo");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
