@@ -6,13 +6,14 @@
 //! knows a server: a [`Reply`] is plain data.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::dialect::Reason;
 use crate::gate::origin::Origin;
-use crate::gate::{Cause, Fault, Refusal};
-use crate::plan::ErrorStyle;
+use crate::gate::{Cause, Fault, Outcome, Refusal, RequestView, Verdict};
+use crate::plan::{ErrorStyle, Plan};
 
 /// `Countersign-Request-Id`, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("countersign-request-id");
@@ -124,6 +125,39 @@ pub fn reply(
     }
     share_if_it_may(&mut reply, origin, allowed);
     reply
+}
+
+/// What a judged request is answered with if it goes no further, for whoever judges without a
+/// proxy; `None`: it goes on. Asks nothing of `verdict.verb`, which somebody has to answer.
+pub fn answer(plan: &Plan, verdict: &Verdict<'_>, request: &RequestView<'_>) -> Option<Reply> {
+    let origin = request.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let field = |name: HeaderName| request.headers.get(name);
+    let mut reply = match &verdict.outcome {
+        Outcome::Forward(_) => return None,
+        Outcome::Refuse(refusal) => {
+            let realm = verdict.site.map(|site| &*site.name);
+            let allowed = &verdict.allowed_origins;
+            self::reply(refusal, plan.errors, realm, origin, allowed, request.request_id)
+        }
+        Outcome::Preflight { allowed } => {
+            let method = field(header::ACCESS_CONTROL_REQUEST_METHOD);
+            let headers = field(header::ACCESS_CONTROL_REQUEST_HEADERS);
+            return Some(preflight(
+                *allowed,
+                origin,
+                method,
+                headers,
+                plan.errors,
+                request.request_id,
+            ));
+        }
+    };
+    let framing = verdict.settings.and_then(|settings| settings.frame_ancestors.as_deref());
+    if let Some(ancestors) = framing {
+        let policy = ancestors.policy(&HeaderMap::new());
+        reply.headers.push((header::CONTENT_SECURITY_POLICY, policy));
+    }
+    Some(reply)
 }
 
 /// The answer of an endpoint of our own: JSON, or nothing (204). The page behind it may

@@ -64,7 +64,7 @@ fn the_shipped_configurations_load_without_secrets() {
     let sites = sites.map(|dialect| Path::new("sites").join(format!("{dialect}.yaml")));
     for name in names.chain(sites) {
         let path = Path::new(ROOT).join("config").join(&name);
-        let plan = config::load_with(&path, &Options { secrets: false });
+        let plan = config::load_with(&path, &Options::without_secrets());
         let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
         assert!(plan.sites.iter().all(|site| site.keyring.keys().is_empty()));
         assert_eq!(plan.warnings, Vec::<String>::new(), "{}", name.display());
@@ -488,7 +488,7 @@ fn without_secrets_a_website_is_read_all_the_same() {
     let path = folder.path().join("countersign.yaml");
     fs::copy(Path::new(ROOT).join("tests/configs/good/website.yaml"), &path).unwrap();
     assert!(config::load(&path).unwrap_err().to_string().contains("hook.whsec cannot be read"));
-    let plan = config::load_with(&path, &Options { secrets: false }).unwrap();
+    let plan = config::load_with(&path, &Options::without_secrets()).unwrap();
     let website = &plan.sites[0].website;
     assert_eq!(website.webhooks.len(), 2);
     assert!(website.details.as_ref().is_some_and(|details| details.password.is_empty()));
@@ -561,7 +561,8 @@ fn a_store_is_beside_its_configuration_and_its_address_where_the_secrets_are() {
              sites: {{ a: {{ dialect: jwt, upstream: 'http://b', mode: off }} }}\n"
         );
         fs::write(&path, text).unwrap();
-        config::load_with(&path, &Options { secrets }).map(|plan| plan.process.store.clone())
+        let options = if secrets { Options::default() } else { Options::without_secrets() };
+        config::load_with(&path, &options).map(|plan| plan.process.store.clone())
     };
     let store = load("{ embedded: { path: memory } }", true).unwrap();
     assert_eq!(store, StoreSettings::Embedded(folder.path().join("memory")));

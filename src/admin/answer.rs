@@ -233,9 +233,9 @@ pub(crate) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::admin::Readiness;
     use crate::gate::Mode;
     use crate::plan::{Address, Plan, Site};
+    use crate::readiness::Readiness;
     use crate::reload::Current;
     use crate::store::{Change, DigestKey, Keeper, Memory, Outage, State, Store};
     use crate::telemetry::fixture::{plan, route, site, user_hash};

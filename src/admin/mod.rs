@@ -36,13 +36,12 @@ use tokio::time::timeout;
 use self::answer::Asked;
 use crate::details::{Details, MOST_BYTES};
 use crate::live::Registry;
+use crate::readiness::Readiness;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::webhook::Webhooks;
-
-pub use ready::Readiness;
 
 /// Time for a whole head, from the connection or the last answer on.
 const HEAD: Duration = Duration::from_secs(30);

@@ -6,52 +6,12 @@
 //! taken out of service at once.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::readiness::{Check, Readiness};
 use crate::reload::Current;
 use crate::store::State;
-
-/// What readiness depends on; set by whoever knows.
-#[derive(Debug, Default)]
-pub struct Readiness {
-    bound: AtomicBool,
-    draining: AtomicBool,
-    checks: Mutex<BTreeMap<String, Check>>,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// Whether it is as it should be.
-    pub ok: bool,
-    /// One sentence, without secrets.
-    pub detail: String,
-}
-
-impl Readiness {
-    /// Whether the public listeners accept connections.
-    pub fn set_bound(&self, bound: bool) {
-        self.bound.store(bound, Ordering::Release);
-    }
-
-    /// Whether a shutdown has begun.
-    pub fn set_draining(&self, draining: bool) {
-        self.draining.store(draining, Ordering::Release);
-    }
-
-    /// Notes how a named part is (`upstream acme`); one that is not ok makes `degraded`.
-    pub fn set_check(&self, name: &str, ok: bool, detail: impl Into<String>) {
-        self.checks.lock().insert(name.to_owned(), Check { ok, detail: detail.into() });
-    }
-
-    /// Forgets the named parts that do not pass, such as those of a site that is gone.
-    pub fn retain_checks(&self, keep: impl Fn(&str) -> bool) {
-        self.checks.lock().retain(|name, _| keep(name));
-    }
-}
 
 /// What `/readyz?verbose` answers.
 #[derive(Debug, Serialize)]
@@ -71,9 +31,8 @@ pub(super) enum Status {
 
 impl Report {
     pub(super) fn of(readiness: &Readiness, current: &Current, store: &State) -> Self {
-        let bound = readiness.bound.load(Ordering::Acquire);
-        let draining = readiness.draining.load(Ordering::Acquire);
-        let mut checks = readiness.checks.lock().clone();
+        let (bound, draining) = (readiness.is_bound(), readiness.is_draining());
+        let mut checks = readiness.checks();
         let generation = current.load();
         let sites = generation.plan.sites.len();
         let detail = format!("generation {}; sites: {sites}", generation.plan.generation);

@@ -33,7 +33,8 @@ pub struct Args {
 /// Runs the command; returns the exit code.
 pub fn main(args: &Args) -> u8 {
     let path = args.config.clone().unwrap_or_else(config::default_path);
-    let options = Options { secrets: !args.without_secrets };
+    let options =
+        if args.without_secrets { Options::without_secrets() } else { Options::default() };
     match config::load_with(&path, &options) {
         Ok(plan) => {
             let title = format!("{}: no problem found\n", path.display());

@@ -39,15 +39,30 @@ const FILE: &str = "countersign.yaml";
 
 /// How a configuration is loaded.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// Read secrets and keys. Without them the Plan has no keys and proves nothing: good
     /// for `check` on a machine that does not have them.
     pub secrets: bool,
+    /// Whether Countersign itself listens, so that there must be `listeners`.
+    pub listens: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { secrets: true }
+        Self { secrets: true, listens: true }
+    }
+}
+
+impl Options {
+    /// Reads no secrets and keys.
+    pub fn without_secrets() -> Self {
+        Self { secrets: false, ..Self::default() }
+    }
+
+    /// For a gate in somebody else's server, which listens.
+    pub fn embedded() -> Self {
+        Self { listens: false, ..Self::default() }
     }
 }
 
@@ -92,9 +107,28 @@ fn load_all(
 ) -> Result<(Plan, WrittenKeys), Problems> {
     let fatal = |problem| Problems::new(path, vec![problem]);
     let text = document::read(path).map_err(fatal)?;
+    read_all(&text, path, options, keep_written)
+}
 
+/// Loads a text as if it were that of a file in this folder, which is not looked for.
+///
+/// # Errors
+/// Every problem at once, with positions.
+pub fn parse(text: &str, folder: &Path, options: &Options) -> Result<Plan, Problems> {
+    let path = folder.join(FILE);
+    let mut plan = read_all(text, &path, options, false)?.0;
+    plan.watched.retain(|watched| *watched != path);
+    Ok(plan)
+}
+
+fn read_all(
+    text: &str,
+    path: &Path,
+    options: &Options,
+    keep_written: bool,
+) -> Result<(Plan, WrittenKeys), Problems> {
     let mut found = Vec::new();
-    let document = document::parse(&text, &mut found);
+    let document = document::parse(text, &mut found);
     let document::Document { mut value, marks } = document.map_err(|problem| {
         found.push(problem);
         Problems::new(path, std::mem::take(&mut found))

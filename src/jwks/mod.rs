@@ -77,6 +77,7 @@ async fn renew(set: &KeySet, site: &Arc<str>, metrics: &Metrics, client: &Client
 
 /// Fetches each set once, for whoever asks only once: no retries, no waiting for others.
 /// Returns what went wrong, in sentences.
+#[cfg(feature = "server")]
 pub async fn fetch_once(sets: impl Iterator<Item = &Arc<KeySet>>) -> Vec<String> {
     let client = Client::new();
     let mut problems = Vec::new();

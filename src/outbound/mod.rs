@@ -22,8 +22,10 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-pub use connect::{Lookup, system_roots};
-pub use guard::refused;
+#[cfg(test)]
+use connect::Lookup;
+#[cfg(feature = "server")]
+pub use connect::system_roots;
 
 use self::connect::{ConnectError, Connector};
 use self::stream::Secured;
@@ -79,6 +81,7 @@ impl Client {
     }
 
     /// The same with names resolved in another way.
+    #[cfg(test)]
     pub fn looking_up(reach: Reach, lookup: Lookup) -> Self {
         Self::over(Connector::looking_up(reach, lookup))
     }

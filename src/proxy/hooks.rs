@@ -22,6 +22,7 @@ use pingora::proxy::{FailToProxy, Session};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use super::ends::peer;
 use super::journey::{Journey, Step, Trace};
 use super::lease::{Lender, Way};
 use super::passage::Passage;
@@ -510,10 +511,7 @@ pub(super) fn view<'s>(session: &'s Session, body: Body<'s>) -> RequestView<'s> 
 
 /// Both ends of the connection, from its digest.
 fn ends(session: &Session) -> (Peer, bool, Option<u16>) {
-    let peer = match session.client_addr() {
-        Some(SocketAddr::Inet(address)) => Peer::Ip(address.ip().to_canonical()),
-        _ => Peer::Unix,
-    };
+    let peer = peer(session.client_addr(), session.server_addr());
     let local_port = match session.server_addr() {
         Some(SocketAddr::Inet(address)) => Some(address.port()),
         _ => None,

@@ -3,6 +3,7 @@
 
 mod crossing;
 mod details;
+mod ends;
 mod farewell;
 pub mod frames;
 pub mod head;
@@ -19,18 +20,16 @@ pub mod tunnel;
 mod verbs;
 mod wire;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
-use pingora::server::configuration::ServerConf;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 
+pub use ends::peer;
 pub use hooks::Gate;
 pub use journey::Journey;
 pub use wire::close_lingering;
@@ -41,17 +40,9 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The proxy as a Pingora application for HTTP/1.1 and, with prior knowledge, HTTP/2.
-    pub fn application(gate: Gate, threads: usize) -> Arc<HttpProxy<Self>> {
-        let mut conf = ServerConf { threads, ..ServerConf::default() };
-        // Ours keeps them: `lease`.
-        conf.upstream_keepalive_pool_size = 0;
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(gate.current().load().plan.timeouts.idle);
-        let mut proxy = pingora::proxy::http_proxy(&Arc::new(conf), Self { gate });
-        proxy.server_options = Some(options);
-        Arc::new(proxy)
+    /// The proxy that calls the hooks of this gate.
+    pub fn new(gate: Gate) -> Self {
+        Self { gate }
     }
 }
 

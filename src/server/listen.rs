@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
+use pingora::protocols::{GetSocketDigest, SocketDigest};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::os::fd::AsRawFd;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::drain::{Drain, Phase};
+use crate::front::Accepted;
 use crate::gate::Peer;
 use crate::plan::Address;
 use crate::upstream::keepalive;
@@ -33,16 +34,6 @@ pub struct Bound {
 pub struct BindError {
     address: String,
     reason: String,
-}
-
-/// An accepted connection.
-pub struct Accepted {
-    /// The byte stream, with its socket's addresses noted in it.
-    pub stream: Stream,
-    /// The other end.
-    pub peer: Peer,
-    /// The port it arrived at.
-    pub local_port: Option<u16>,
 }
 
 /// Binds an address.
@@ -182,6 +173,8 @@ impl Listener {
                 let _ = tcp.set_nodelay(true);
                 let local_port = tcp.local_addr().ok().map(|local| local.port());
                 let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+                // The kernel forgets it as soon as the client resets the connection.
+                let _ = digest.peer_addr.set(Some(peer.into()));
                 let mut stream = L4Stream::from(tcp);
                 stream.set_socket_digest(digest);
                 let peer = Peer::Ip(peer.ip().to_canonical());
@@ -213,6 +206,22 @@ mod tests {
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
         drop(client);
+    }
+
+    #[tokio::test]
+    async fn whoever_resets_its_connection_is_still_known_by_its_address() {
+        let bound = bind(&Address::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let Address::Tcp(address) = bound.address() else { panic!("not TCP") };
+        let listener = Listener::new(bound.socket, &bound.address).unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let accepted = listener.accept().await.unwrap();
+        socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        let mut stream = accepted.stream;
+        assert!(tokio::io::AsyncReadExt::read(&mut stream, &mut [0]).await.is_err(), "reset");
+        let digest = stream.get_socket_digest().unwrap();
+        let peer = digest.peer_addr().and_then(|peer| peer.as_inet()).map(SocketAddr::ip);
+        assert_eq!(peer, Some("127.0.0.1".parse().unwrap()), "or it would be believed");
     }
 
     #[tokio::test]

@@ -1,14 +1,7 @@
 //! The process: binds the sockets, starts everything, ends it without cutting anybody off.
 
-mod bounded;
-mod chunks;
-pub mod front;
-mod keys;
 pub mod listen;
-mod live;
-mod memory;
 mod signals;
-mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,28 +9,16 @@ use std::time::Duration;
 use pingora::apps::ServerApp;
 use tokio::runtime::Runtime;
 
-use crate::admin::{self, AdminState, Readiness};
+use crate::admin::{self, AdminState};
 use crate::drain::{Drain, Phase};
-use crate::live::Registry;
+use crate::front::{Accepted, Front};
+use crate::gateway::{Gateway, OpenError, Setup};
 use crate::plan::{Address, Plan, Process};
-use crate::proxy::{Gate, Proxy};
-use crate::reload::{self, Current, Loader, Trigger};
-use crate::server::front::Front;
-use crate::server::listen::{Accepted, BindError, Bound};
+use crate::proxy::Proxy;
+use crate::reload::{Current, Loader, Trigger};
+use crate::server::listen::{BindError, Bound};
 use crate::server::signals::Signals;
-use crate::store::{self, Store};
 use crate::telemetry::Metrics;
-use crate::upstream::Upstreams;
-use crate::webhook::Webhooks;
-
-/// How long names are given to resolve, and keys to come, before the first request is
-/// accepted.
-const FIRST_RESOLUTION: Duration = Duration::from_secs(2);
-/// How long events that are on their way at the end are waited for; others are told at the next
-/// start.
-const LAST_DELIVERIES: Duration = Duration::from_secs(5);
-/// How often readiness looks at what changes by itself.
-const READINESS_ROUND: Duration = Duration::from_millis(500);
 
 /// Why serving could not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +26,12 @@ pub enum StartError {
     /// A listener's address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// What is remembered cannot be read or kept.
+    /// What is remembered cannot be read or kept, or the metrics could not be set up.
     #[error("cannot start: {0}")]
-    Store(#[from] store::OpenError),
-    /// The runtime or the metrics could not be set up.
+    Open(#[from] OpenError),
+    /// There is no runtime to be had.
     #[error("cannot start: {0}")]
-    Setup(String),
+    Runtime(std::io::Error),
 }
 
 /// What is bound before anything starts.
@@ -84,33 +65,14 @@ pub fn serve(
         .thread_name("countersign")
         .enable_all()
         .build()
-        .map_err(|error| StartError::Setup(error.to_string()))?;
-    let metrics = Metrics::new(prometheus::Registry::new())
-        .map_err(|error| StartError::Setup(error.to_string()))?;
-    metrics.follow_dropped_lines(start.dropped_log_lines);
-    let settings = plan.drain;
-    let accept_empty = start.accept_empty_store;
-    let opening = store::Opening { plan: &plan, metrics: &metrics, accept_empty };
-    let store = runtime.block_on(store::open(&opening))?;
-    let (plan, loader) = signing(plan, loader, &store);
-    let current = Current::new(loader, plan, metrics.clone());
-    let handle = runtime.handle().clone();
-    let clean = runtime.block_on(run(sockets, current, metrics, store.clone(), threads, handle));
-    store.close();
-    end(runtime, clean, settings.timeout);
+        .map_err(StartError::Runtime)?;
+    let setup = Setup::of(plan, loader).accept_empty_store(start.accept_empty_store);
+    let gateway = runtime.block_on(setup.open())?;
+    gateway.metrics().follow_dropped_lines(start.dropped_log_lines);
+    let clean = runtime.block_on(run(sockets, &gateway, threads));
+    gateway.close();
+    end(runtime, clean, gateway.gate().current().load().plan.drain.timeout);
     Ok(())
-}
-
-/// Has the generated key sign, under this Plan and all that come after it, where one is to.
-fn signing(mut plan: Plan, loader: Loader, store: &Store) -> (Plan, Loader) {
-    let Some(key) = store.signing_key() else { return (plan, loader) };
-    plan.sign_with(&key);
-    let loader = move || {
-        let mut plan = loader()?;
-        plan.sign_with(&key);
-        Ok(plan)
-    };
-    (plan, Box::new(loader))
 }
 
 fn available_threads() -> usize {
@@ -126,40 +88,19 @@ fn bind(process: &Process) -> Result<Sockets, BindError> {
     })
 }
 
-async fn run(
-    sockets: Sockets,
-    current: Arc<Current>,
-    metrics: Arc<Metrics>,
-    store: Arc<Store>,
-    threads: usize,
-    runtime: tokio::runtime::Handle,
-) -> bool {
+async fn run(sockets: Sockets, gateway: &Gateway, threads: usize) -> bool {
     let mut signals = Signals::listen();
-    let upstreams = Upstreams::new(runtime);
-    upstreams.adopt(&current.load().plan);
-    let drain = Drain::new();
-    let readiness = Arc::new(Readiness::default());
-    let live = Registry::new();
-    live::heed(store.memory(), live.clone());
-    let webhooks = Webhooks::new(store.clone(), &current.load().plan);
-    webhooks.count_in(&metrics);
+    let (gate, readiness) = (gateway.gate(), gateway.readiness());
+    let (current, drain) = (gate.current(), gate.drain());
     let state = Arc::new(AdminState::new(
         current.clone(),
-        metrics.clone(),
+        gateway.metrics().clone(),
         readiness.clone(),
-        store.clone(),
-        live.clone(),
-        webhooks.clone(),
+        gate.store().clone(),
+        gate.live().clone(),
+        gate.webhooks().clone(),
     ));
-    let gate = Gate::new(
-        current.clone(),
-        upstreams.clone(),
-        drain.clone(),
-        store.clone(),
-        webhooks.clone(),
-        live.clone(),
-    );
-    let front = Arc::new(Front { proxy: Proxy::application(gate.clone(), threads), gate });
+    let front = Arc::new(Front::new(gate.clone(), Proxy::new(gate.clone()), threads));
 
     // Probes first: an orchestrator that asks early gets a truthful "not yet".
     let interior = [(sockets.admin, true), (sockets.health, false)];
@@ -168,32 +109,19 @@ async fn run(
         let app = admin::service(state.clone(), full);
         tokio::spawn(serve_interior(bound, drain.clone(), app));
     }
-    let first = async { tokio::join!(first_resolution(&upstreams), keys::first_fetch(&current)) };
-    let _ = tokio::time::timeout(FIRST_RESOLUTION, first).await;
+    gateway.warm_up().await;
     for bound in sockets.public {
         tracing::info!(address = %bound.address(), "listening");
-        tokio::spawn(serve_public(bound, front.clone(), metrics.clone()));
+        tokio::spawn(serve_public(bound, front.clone(), gateway.metrics().clone()));
     }
     readiness.set_bound(true);
-    announce(&current.load().plan);
 
-    let stop_watching = drain.pingora();
-    tokio::spawn(reload::watch(current.clone(), stop_watching));
-    tokio::spawn(keep_readiness(current.clone(), upstreams, readiness.clone(), drain.clone()));
-    tokio::spawn(live::keep(current.clone(), live, drain.clone()));
-    tokio::spawn(memory::keep(current.clone(), store, drain.clone()));
-    tokio::spawn(keys::keep(current.clone(), readiness.clone(), drain.clone()));
-    let (plans, told, drained) = (current.clone(), readiness.clone(), drain.clone());
-    tokio::spawn(webhooks::keep(plans, webhooks.clone(), told, drained));
-    let delivering = tokio::spawn(webhooks.keep(drain.clone()));
-    let quick = signals.until_asked_to_stop(|| reload_quietly(&current)).await;
-    readiness.set_draining(true);
-    let settings = current.load().plan.drain;
-    let delay = if quick { Duration::ZERO } else { settings.delay };
-    tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
+    let keeping = tokio::spawn(gateway.keep());
+    let quick = signals.until_asked_to_stop(|| reload_quietly(current)).await;
+    let delay = if quick { Duration::ZERO } else { current.load().plan.drain.delay };
     let ended = async {
-        let clean = drain.run(settings, delay).await;
-        let _ = tokio::time::timeout(LAST_DELIVERIES, delivering).await;
+        let clean = gateway.shut_down(delay).await;
+        let _ = keeping.await;
         clean
     };
     tokio::select! {
@@ -210,19 +138,13 @@ fn reload_quietly(current: &Arc<Current>) {
     });
 }
 
-async fn first_resolution(upstreams: &Upstreams) {
-    while !upstreams.unresolved().is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn serve_public(bound: Bound, front: Arc<Front>, metrics: Arc<Metrics>) {
+async fn serve_public(bound: Bound, front: Arc<Front<Proxy>>, metrics: Arc<Metrics>) {
     let gauge = metrics.listener(&bound.address().to_string());
-    let drain = front.gate.drain().clone();
+    let drain = front.gate().drain().clone();
     let accepting = drain.accepting();
     bound
         .accept(drain.clone(), Phase::Closing, move |accepted: Accepted| {
-            let most = front.gate.current().load().plan.limits.connections;
+            let most = front.gate().current().load().plan.limits.connections;
             if drain.open_connections() >= most {
                 // Closed at once: memory is for those who came before.
                 return;
@@ -258,43 +180,6 @@ where
         })
         .await;
     drop(never.0);
-}
-
-/// Starts resolving a new Plan's names, and keeps readiness informed of those that fail.
-async fn keep_readiness(
-    current: Arc<Current>,
-    upstreams: Upstreams,
-    readiness: Arc<Readiness>,
-    drain: Arc<Drain>,
-) {
-    let mut changes = current.subscribe();
-    while drain.phase() < Phase::Closing {
-        upstreams.adopt(&current.load().plan);
-        let unresolved = upstreams.unresolved();
-        let ill = upstreams.ill();
-        let detail = match (unresolved.is_empty(), ill.is_empty()) {
-            (true, true) => "every name resolves".to_owned(),
-            (true, false) => format!("ill: {}", ill.join(", ")),
-            (false, _) => format!("cannot resolve {}", unresolved.join(", ")),
-        };
-        readiness.set_check("upstream", unresolved.is_empty() && ill.is_empty(), detail);
-        let _ = tokio::time::timeout(READINESS_ROUND, changes.changed()).await;
-    }
-}
-
-fn announce(plan: &Plan) {
-    for warning in &plan.warnings {
-        tracing::warn!("{warning}");
-    }
-    for site in &plan.sites {
-        tracing::info!(
-            site = %site.name,
-            dialect = %site.dialect.name,
-            mode = site.settings.mode.name(),
-            keys = site.keys().len(),
-            "serving"
-        );
-    }
 }
 
 fn end(runtime: Runtime, clean: bool, timeout: Duration) {

@@ -103,6 +103,7 @@ impl Sessions {
     }
 
     /// How many there may be.
+    #[cfg(feature = "redis")]
     pub fn limits(&self) -> Limits {
         self.index.lock().limits
     }

@@ -9,6 +9,7 @@ pub mod family;
 pub(crate) mod fixture;
 mod identity;
 mod key_meters;
+#[cfg(feature = "server")]
 pub mod log;
 mod meters;
 pub mod metrics;

@@ -27,6 +27,7 @@ mod demo;
 mod details;
 mod doctor;
 mod drain;
+mod embed;
 mod ended;
 mod endings;
 mod events;

@@ -18,7 +18,8 @@ pub fn process(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) -> Option<Pro
 
     let place = root.key("listeners");
     let written = raw.listeners.as_ref();
-    if written.is_none_or(raw::List::is_empty) && !compiler.report.was_removed(&place) {
+    let none = written.is_none_or(raw::List::is_empty) && !compiler.report.was_removed(&place);
+    if none && compiler.options.listens {
         compiler
             .report
             .key(&place, "there is no listener")

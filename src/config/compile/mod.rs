@@ -112,7 +112,7 @@ impl Compiler<'_, '_> {
 /// Where the file says that probes are answered, as [`listener::probes`] has it.
 pub fn probes(path: &Path, raw: &raw::Config, report: &mut Report<'_>) -> Option<Option<Address>> {
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let options = Options { secrets: false };
+    let options = Options::without_secrets();
     let mut compiler = Compiler {
         folder,
         options,

@@ -225,7 +225,7 @@ pub fn compile_builtin(name: &str) -> Result<Compiled, String> {
     let mut report = Report::new(&marks, Vec::new());
     let mut compiler = Compiler {
         folder: std::path::PathBuf::new(),
-        options: crate::config::Options { secrets: false },
+        options: crate::config::Options::without_secrets(),
         now: crate::clock::UnixTime::from_secs(0),
         report: &mut report,
         watched: Vec::new(),

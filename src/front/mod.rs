@@ -4,37 +4,56 @@
 //! HTTP/2 with prior knowledge goes to Pingora as it is. HTTP/1.x heads are read here,
 //! within `timeouts.head`, examined by [`head`], and handed to Pingora with their body and
 //! nothing behind it ([`Bounded`]); WebSocket handshakes go to our own [`tunnel`], which
-//! knows neither Pingora's 60 s idle cut nor its early-101 teardown.
+//! knows neither Pingora's 60 s idle cut nor its early-101 teardown, and so never reach the
+//! `ProxyHttp` behind this.
+
+mod bounded;
+mod chunks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::server::HttpSession;
-use pingora::proxy::HttpProxy;
+use pingora::proxy::{HttpProxy, ProxyHttp};
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
 use tokio::time::{Instant, timeout_at};
 
+use self::bounded::{Bounded, Remains};
 use crate::drain::Phase;
-use crate::gate::{Fault, Refusal};
+use crate::gate::{Fault, Peer, Refusal};
 use crate::plan::{Limits, Timeouts};
 use crate::proxy::head::{self, Framing, Kind};
-use crate::proxy::{Gate, Proxy, close_lingering, tunnel};
-use crate::server::bounded::{Bounded, Remains};
-use crate::server::listen::Accepted;
+use crate::proxy::{Gate, close_lingering, peer, tunnel};
 
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Once the listeners are closed, a connection without a request is given this long.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
-/// What serves the connections of all public listeners.
-pub struct Front {
-    /// The gate's hooks.
-    pub gate: Gate,
-    /// Pingora's proxy around the same hooks.
-    pub proxy: Arc<HttpProxy<Proxy>>,
+/// What serves the connections of public listeners: Countersign's own, around
+/// [`Proxy`](crate::proxy::Proxy), or those of a Pingora server around somebody else's.
+///
+/// As Pingora's [`ServerApp`] it goes into a `pingora::services::listening::Service`, whose
+/// listeners may do TLS; what they accept beyond `limits.connections` is closed at once.
+pub struct Front<P> {
+    gate: Gate,
+    proxy: Arc<HttpProxy<P>>,
+}
+
+/// An accepted connection.
+pub struct Accepted {
+    /// The byte stream, with its socket's addresses noted in it.
+    pub stream: Stream,
+    /// The other end.
+    pub peer: Peer,
+    /// The port it arrived at.
+    pub local_port: Option<u16>,
 }
 
 /// How waiting for a head ended.
@@ -49,7 +68,30 @@ enum Arrival {
     TooLarge,
 }
 
-impl Front {
+impl<P> Front<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    /// Hands requests to `proxy`, which calls the hooks of this `gate`; `threads` is how many
+    /// serve, for what Pingora keeps by the thread.
+    pub fn new(gate: Gate, proxy: P, threads: usize) -> Self {
+        let mut conf = ServerConf { threads, ..ServerConf::default() };
+        // The gate keeps its own, and lends them.
+        conf.upstream_keepalive_pool_size = 0;
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(gate.current().load().plan.timeouts.idle);
+        let mut proxy = pingora::proxy::http_proxy(&Arc::new(conf), proxy);
+        proxy.server_options = Some(options);
+        Self { gate, proxy: Arc::new(proxy) }
+    }
+
+    /// The hooks.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// Serves one connection to its end.
     pub async fn serve(&self, accepted: Accepted) {
         let Accepted { stream, peer, local_port } = accepted;
@@ -156,6 +198,37 @@ impl Front {
         let (stream, _) = reused.consume();
         // Pingora may have ended the request before its body did.
         stream.into_any().downcast::<Bounded>().ok().filter(|client| client.is_over())
+    }
+}
+
+#[async_trait]
+impl<P> ServerApp for Front<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    // A shutdown is heard of by the gate, which lets WebSockets say goodbye.
+    async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
+        let drain = self.gate.drain();
+        if drain.open_connections() >= self.settings().1.connections {
+            return None;
+        }
+        let open = drain.open();
+        self.serve(Accepted::of(stream)).await;
+        drop(open);
+        None
+    }
+}
+
+impl Accepted {
+    /// A connection that somebody else has accepted.
+    fn of(stream: Stream) -> Self {
+        let digest = stream.get_socket_digest();
+        let client = digest.as_ref().and_then(|digest| digest.peer_addr());
+        let server = digest.as_ref().and_then(|digest| digest.local_addr());
+        let local_port = server.and_then(|server| server.as_inet()).map(|at| at.port());
+        let peer = peer(client, server);
+        Self { stream, peer, local_port }
     }
 }
 

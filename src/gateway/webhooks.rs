@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admin::Readiness;
 use crate::drain::{Drain, Phase};
 use crate::plan::{Plan, Site, Webhook};
+use crate::readiness::Readiness;
 use crate::reload::Current;
 use crate::webhook::{State, Webhooks};
 

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::READINESS_ROUND;
-use crate::admin::Readiness;
+use super::backends::READINESS_ROUND;
 use crate::clock::UnixTime;
 use crate::drain::{Drain, Phase};
 use crate::jwks;
 use crate::plan::{KeySet, Plan, Site};
+use crate::readiness::Readiness;
 use crate::reload::Current;
 
 /// What readiness calls the sets of a site, before its name.
