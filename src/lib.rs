@@ -9,6 +9,7 @@ pub mod assertion;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod decision;
 pub mod details;
 pub mod dialect;
 pub mod drain;

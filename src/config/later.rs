@@ -14,7 +14,6 @@ const LATER: &[(&str, &str)] = &[
     ("listeners.*.tls", "TLS on a listener"),
     ("health.tls", "TLS on a listener"),
     ("admin.tls", "TLS on a listener"),
-    ("decision", "the decision listener for other gateways"),
     ("sites.*.headers", "other header names and presets"),
     ("sites.*.translate", "translation into the backend's own proof"),
     ("headers", "header budgets"),

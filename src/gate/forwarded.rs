@@ -65,6 +65,11 @@ pub(super) fn kind(name: &str) -> Option<Kind> {
     alias.or_else(|| NEVER.iter().any(|never| folds_alike(never, name)).then_some(Kind::Never))
 }
 
+/// Whether a header tells of a request's way, in any spelling, rather than of its visitor.
+pub fn tells_of_the_way(name: &str) -> bool {
+    kind(name).is_some()
+}
+
 /// Whether a name is its own folded form: words joined by single hyphens. Such a name is no
 /// alias of another.
 fn folds_to_itself(name: &str) -> bool {

@@ -294,6 +294,7 @@ mod tests {
     use super::super::fixture::{plan, route, site, user_hash};
     use super::super::{CloseReason, Decided, Decision, Meters, Occurrence, UpstreamError};
     use super::*;
+    use crate::telemetry::Kind;
     use crate::dialect::Reason;
     use crate::gate::Mode;
 
@@ -503,7 +504,7 @@ mod tests {
         Occurrence {
             status: 101,
             decision: Some(verified),
-            upgrade: true,
+            kind: Kind::Upgrade,
             ..Occurrence::default()
         }
         .record(site);

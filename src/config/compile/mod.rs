@@ -9,6 +9,7 @@ mod access;
 mod algorithm;
 mod assertion;
 mod chat_started;
+mod decision;
 mod details;
 mod dialect;
 mod hosts;
@@ -199,6 +200,10 @@ pub fn plan(
             store,
         };
         sites.extend(site::site(&mut compiler, &mut dialects, index, name, raw, &surroundings));
+    }
+
+    if let Some(decision) = process.as_ref().and_then(|process| process.decision.as_ref()) {
+        decision::warn(&mut compiler, decision, &sites);
     }
 
     let Compiler { watched, report, written, .. } = compiler;
