@@ -32,15 +32,9 @@ pub const SHARED: [HeaderName; 4] =
     [header::AUTHORIZATION, header::COOKIE, header::REFERER, header::SEC_WEBSOCKET_PROTOCOL];
 
 /// The answer that lets a request go on.
-pub fn go_on(
-    gateway: Gateway,
-    question: &Question,
-    edits: &Edits,
-    request_id: &str,
-) -> Reply {
-    let told_of_visitor = |(name, _): &&(HeaderName, HeaderValue)| {
-        !forwarded::tells_of_the_way(name.as_str())
-    };
+pub fn go_on(gateway: Gateway, question: &Question, edits: &Edits, request_id: &str) -> Reply {
+    let told_of_visitor =
+        |(name, _): &&(HeaderName, HeaderValue)| !forwarded::tells_of_the_way(name.as_str());
     let mut headers: Vec<_> = edits.set.iter().filter(told_of_visitor).cloned().collect();
     headers.extend(left(&question.headers, edits));
     let target = edits.target.as_deref().unwrap_or(&question.target);

@@ -68,9 +68,7 @@ impl Desk {
                     let detail = format!("the question is larger than {} bytes", limits.head);
                     Err(Refusal::fault(Fault::HeadersTooLarge, detail))
                 }
-                Arrival::Complete(length) => {
-                    head::parse(&buffer.split_to(length), limits.headers)
-                }
+                Arrival::Complete(length) => head::parse(&buffer.split_to(length), limits.headers),
             };
             let (reply, keeps_alive, to_head) = match parsed {
                 Err(refusal) => {

@@ -10,9 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
+use super::Kind;
 use super::key_meters::KeyMeters;
 use super::metrics::{GaugeGuard, Metrics, SITES_IN_HISTOGRAMS};
-use super::Kind;
 use super::outcomes::{self, CloseReason, Decided, Decision, FIELDS, UpstreamError};
 use crate::clock::UnixTime;
 use crate::dialect::Reason;

@@ -294,9 +294,9 @@ mod tests {
     use super::super::fixture::{plan, route, site, user_hash};
     use super::super::{CloseReason, Decided, Decision, Meters, Occurrence, UpstreamError};
     use super::*;
-    use crate::telemetry::Kind;
     use crate::dialect::Reason;
     use crate::gate::Mode;
+    use crate::telemetry::Kind;
 
     fn metrics() -> Arc<Metrics> {
         Metrics::new(Registry::new()).unwrap()

@@ -42,12 +42,7 @@ fn gateway(word: raw::GatewayWord) -> Gateway {
     }
 }
 
-fn prefix(
-    compiler: &mut Compiler<'_, '_>,
-    gateway: Gateway,
-    written: Option<&str>,
-    place: &Place,
-) {
+fn prefix(compiler: &mut Compiler<'_, '_>, gateway: Gateway, written: Option<&str>, place: &Place) {
     let Some(written) = written else { return };
     if gateway != Gateway::Envoy {
         compiler
