@@ -69,6 +69,8 @@ pub mod assertion;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "server")]
+pub mod decision;
 pub(crate) mod details;
 pub mod dialect;
 pub mod drain;

@@ -3,6 +3,7 @@
 //! in force ([`KeySets`]).
 
 mod asserts;
+mod decision;
 mod flight;
 mod key_set;
 mod memory;
@@ -27,6 +28,7 @@ use crate::gate::policy::Mode;
 use crate::gate::route::{Hosts, Routes};
 
 pub use asserts::Asserts;
+pub use decision::{Carriers, Decision, Gateway};
 pub use flight::{Flight, Joined};
 pub use key_set::{Fetched, KeySet, KeySets, KeySource, KeysNow};
 pub use memory::{
@@ -84,6 +86,8 @@ pub struct Process {
     pub admin: Option<Admin>,
     /// Probes and metrics alone.
     pub health: Option<Address>,
+    /// Where another gateway asks.
+    pub decision: Option<Decision>,
     /// Worker threads; `None` is `auto`.
     pub threads: Option<usize>,
     /// Where memory is kept.

@@ -223,11 +223,12 @@ fn generation(
 
 /// The keys of the file that would need a restart.
 fn differing(old: &Process, new: &Process) -> Vec<&'static str> {
-    let Process { listeners, admin, health, threads, store } = old;
+    let Process { listeners, admin, health, decision, threads, store } = old;
     let differs = [
         ("listeners", *listeners != new.listeners),
         ("admin", *admin != new.admin),
         ("health", *health != new.health),
+        ("decision", *decision != new.decision),
         ("threads", *threads != new.threads),
         ("store", *store != new.store),
     ];

@@ -71,6 +71,10 @@ fn summary(plan: &Plan, options: &Options, now: UnixTime) -> String {
     if let Some(health) = &process.health {
         line(&mut out, "health", &health.to_string());
     }
+    if let Some(decision) = &process.decision {
+        let gateway = decision.gateway.name();
+        line(&mut out, "decision", &format!("{} for {gateway}", decision.address));
+    }
     let store = match &process.store {
         StoreSettings::Memory => "in memory: gone with a restart".to_owned(),
         StoreSettings::Embedded(path) => path.display().to_string(),

@@ -14,7 +14,6 @@ const LATER: &[(&str, &str)] = &[
     ("listeners.*.tls", "TLS on a listener"),
     ("health.tls", "TLS on a listener"),
     ("admin.tls", "TLS on a listener"),
-    ("decision", "the decision listener for other gateways"),
 ];
 
 /// What is said of every one of them.

@@ -33,6 +33,10 @@ pub enum Body<'a> {
     Late,
     /// It broke off, or its framing is none.
     Broken,
+    /// Another gateway keeps the request and only asks what is to become of it: nothing in
+    /// its body counts, and nobody here can answer the client, neither a preflight nor at one
+    /// of the widget's endpoints.
+    Elsewhere,
 }
 
 /// How much of a body is to be read before the request is judged.

@@ -21,7 +21,7 @@ use super::translated::{Arrived, translated};
 use super::values::Values;
 use super::verb::{self, Verb};
 use super::{
-    Fault, Forward, Outcome, Refusal, RequestView, Verdict, contract, forwarded, origin, path,
+    Body, Fault, Forward, Outcome, Refusal, RequestView, Verdict, contract, forwarded, origin, path,
 };
 use crate::clock::UnixTime;
 use crate::dialect::{Credential, Dialect, Reason, Rejection};
@@ -136,7 +136,10 @@ fn outcome<'p>(
         }
     } else if unasked && !place.settings.allowed_origins.is_empty() {
         let allowed = origin::is_listed(request.headers, &place.settings.allowed_origins);
-        return Ok(Outcome::Preflight { allowed });
+        // Where somebody else answers the client, the backend says what is allowed.
+        if !allowed || request.body != Body::Elsewhere {
+            return Ok(Outcome::Preflight { allowed });
+        }
     }
     let (kind, content) = content(place, plan, request)?;
     let (decision, presented, details) = if unasked || place.settings.mode == Mode::Off {
@@ -303,7 +306,7 @@ mod tests {
     use super::*;
     use crate::gate::contract::{Budget, Field, SiteHeaders};
     use crate::gate::testing::{PlanBuilder, applied, hash_dialect, headers, token_dialect, view};
-    use crate::gate::{Body, Cause, NewBody, Peer};
+    use crate::gate::{Cause, NewBody, Peer};
     use crate::identity::{Proven, Standing};
 
     /// `ey…` has the shape; `ey-good` and the hash `good` of `u1` prove.

@@ -65,9 +65,10 @@ pub(super) fn kind(name: &str) -> Option<Kind> {
     alias.or_else(|| NEVER.iter().any(|never| folds_alike(never, name)).then_some(Kind::Never))
 }
 
-/// Whether a header says where a request came from, in any spelling.
-pub fn is_one(name: &str) -> bool {
-    kind(&name.to_ascii_lowercase()).is_some()
+/// Whether a header tells of a request's way, rather than of its visitor. The name is
+/// lower case; which characters stand between its words does not matter.
+pub fn tells_of_the_way(name: &str) -> bool {
+    kind(name).is_some()
 }
 
 /// Whether a name is its own folded form: words joined by single hyphens. Such a name is no

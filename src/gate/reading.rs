@@ -25,6 +25,7 @@ pub(super) fn content<'b>(
         Body::Unseen if !BODY_FIELDS.iter().any(|name| request.headers.contains_key(name)) => {
             return Ok((None, Content::Nothing));
         }
+        Body::Elsewhere => return Ok((None, Content::Nothing)),
         Body::Late => {
             let detail = "the request body did not arrive in time";
             return Err(Refusal::fault(Fault::BodyTimeout, detail));

@@ -240,6 +240,7 @@ impl PlanBuilder {
                 listeners: Vec::new(),
                 admin: None,
                 health: None,
+                decision: None,
                 threads: None,
                 store: Default::default(),
             },

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode;
 
 use super::host::Host;
 use super::origin::{self, Sender};
-use super::{Fault, Refusal, RequestView, path};
+use super::{Body, Fault, Refusal, RequestView, path};
 use crate::plan::{Plan, Settings};
 
 /// Where they are.
@@ -42,7 +42,7 @@ impl Verb {
     /// [`Fault::BadRequest`] if only some would read its path as one of these.
     pub(super) fn of(plan: &Plan, request: &RequestView<'_>) -> Result<Option<Self>, Refusal> {
         let path = request.path();
-        if !plan.verbs || !hints_at_us(path) {
+        if !plan.verbs || request.body == Body::Elsewhere || !hints_at_us(path) {
             return Ok(None);
         }
         let rest =

@@ -68,7 +68,7 @@ async fn take(
         Body::Whole(bytes) => details::Body::Whole(bytes),
         Body::Unseen => details::Body::Whole(b""),
         Body::TooLarge => details::Body::TooLarge,
-        Body::Late | Body::Broken => details::Body::Broken,
+        Body::Late | Body::Broken | Body::Elsewhere => details::Body::Broken,
     };
     let asked = Asked { method: head.method, place, headers: head.headers, body };
     gate.details().take(site, &asked, UnixTime::now()).await

@@ -45,6 +45,21 @@ pub struct Handshake {
     pub headers: HeaderMap,
 }
 
+/// A request that ends here, parsed.
+#[derive(Debug)]
+pub struct Parsed {
+    /// Method, as sent.
+    pub method: Method,
+    /// Target, as sent.
+    pub target: String,
+    /// Every header field.
+    pub headers: HeaderMap,
+    /// Where the request ends.
+    pub framing: Framing,
+    /// Whether another may follow over the same connection.
+    pub keeps_alive: bool,
+}
+
 /// Where the head ends (the index after the empty line), looking from `from` on.
 pub fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut rest = bytes.get(from..)?;
@@ -69,22 +84,7 @@ pub fn end(bytes: &[u8], from: usize) -> Option<usize> {
 /// for too many fields.
 pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
-    let room = fields.get_mut(..most_headers.min(MOST_HEADERS)).unwrap_or_default();
-    let mut request = httparse::Request::new(room);
-    if has_bare_newline(head) {
-        return Err(bad("a line of the request head does not end in CR LF"));
-    }
-    match request.parse(head) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(bad("the request head ends too early")),
-        Err(httparse::Error::TooManyHeaders) => {
-            return Err(Refusal::fault(
-                Fault::HeadersTooLarge,
-                format!("the request has more than {most_headers} header fields"),
-            ));
-        }
-        Err(_) => return Err(bad("the request head is not HTTP/1.x")),
-    }
+    let request = read(head, &mut fields, most_headers)?;
     let method = request.method.unwrap_or_default();
     plain_method(method)?;
     let version_11 = request.version == Some(1);
@@ -115,11 +115,52 @@ pub fn examine(head: &[u8], most_headers: usize) -> Result<Kind, Refusal> {
     }
 }
 
-/// What of an HTTP/2 head could still mean two things: its framing is HTTP/2's own.
+/// Reads a complete head of a request that is answered right here, and whose `Upgrade` means
+/// nothing.
+///
+/// # Errors
+/// As [`examine`], but neither method nor target is looked at.
+pub fn parse(head: &[u8], most_headers: usize) -> Result<Parsed, Refusal> {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let request = read(head, &mut fields, most_headers)?;
+    let version_11 = request.version == Some(1);
+    let method = request.method.unwrap_or_default();
+    Ok(Parsed {
+        method: Method::from_bytes(method.as_bytes()).map_err(|_| bad("no method"))?,
+        target: request.path.unwrap_or_default().to_owned(),
+        headers: header_map(request.headers)?,
+        framing: framing(request.headers, version_11)?,
+        keeps_alive: version_11 && !lists(request.headers, "connection", b"close"),
+    })
+}
+
+fn read<'h, 'b>(
+    head: &'b [u8],
+    fields: &'h mut [httparse::Header<'b>],
+    most_headers: usize,
+) -> Result<httparse::Request<'h, 'b>, Refusal> {
+    if has_bare_newline(head) {
+        return Err(bad("a line of the request head does not end in CR LF"));
+    }
+    let room = fields.get_mut(..most_headers.min(MOST_HEADERS)).unwrap_or_default();
+    let mut request = httparse::Request::new(room);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => Ok(request),
+        Ok(httparse::Status::Partial) => Err(bad("the request head ends too early")),
+        Err(httparse::Error::TooManyHeaders) => Err(Refusal::fault(
+            Fault::HeadersTooLarge,
+            format!("the request has more than {most_headers} header fields"),
+        )),
+        Err(_) => Err(bad("the request head is not HTTP/1.x")),
+    }
+}
+
+/// What could still mean two things where the framing is somebody else's: HTTP/2's, or that of
+/// a gateway which asks.
 ///
 /// # Errors
 /// `bad_request`.
-pub fn examine_http2(method: &str, path: &[u8]) -> Result<(), Refusal> {
+pub fn examine_line(method: &str, path: &[u8]) -> Result<(), Refusal> {
     plain_method(method)?;
     let path = std::str::from_utf8(path)
         .map_err(|_| bad("the request target holds characters that must be percent-encoded"))?;

@@ -38,7 +38,7 @@ use crate::pace::Pace;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
-use crate::telemetry::{Seldom, UpstreamError};
+use crate::telemetry::{Kind, Seldom, UpstreamError};
 use crate::upstream::{Endpoint, Upstreams};
 use crate::webhook::Webhooks;
 
@@ -199,12 +199,12 @@ impl Gate {
             let detail = "the request's head is larger than this gateway accepts";
             return Some(Refusal::fault(Fault::HeadersTooLarge, detail));
         }
-        head::examine_http2(request.method.as_str(), request.raw_path()).err()
+        head::examine_line(request.method.as_str(), request.raw_path()).err()
     }
 
     /// Judges, once more where a key or a session had to be fetched first, and says once a
     /// minute when forwarding headers were not believed.
-    pub(super) async fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
+    pub(crate) async fn judge(&self, journey: &mut Journey, view: &RequestView<'_>) -> Step {
         let begun = Instant::now();
         let store = &*self.shared.store;
         let mut step = journey.judge(view, self, false);
@@ -256,7 +256,7 @@ impl Gate {
             path: "",
             protocol: "HTTP/1.1",
             status: reply.status,
-            upgrade: false,
+            kind: Kind::Request,
         });
         wire::answer_and_close(stream, reply).await;
     }
@@ -483,7 +483,7 @@ impl Gate {
             path: path_of(request),
             protocol: protocol(request.version),
             status,
-            upgrade: false,
+            kind: Kind::Request,
         });
         if let Some(end) = journey.presence.end() {
             journey.meters().cut(end.reason);

@@ -32,7 +32,7 @@ use pingora::{Error, Result};
 pub use ends::peer;
 pub use hooks::Gate;
 pub use journey::Journey;
-pub use wire::close_lingering;
+pub use wire::{close_lingering, own_answer};
 
 /// Countersign's own Pingora proxy: nothing but the hooks, in Pingora's order.
 pub struct Proxy {

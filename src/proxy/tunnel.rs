@@ -31,7 +31,7 @@ use crate::gate::{Body, Edits, Fault, Peer, RequestView};
 use crate::live::{End, Handle, Kind};
 use crate::plan::ErrorStyle;
 use crate::proxy::head::Handshake;
-use crate::telemetry::{CloseReason, UpstreamError};
+use crate::telemetry::{self, CloseReason, UpstreamError};
 use crate::upstream::{self, ConnectError, Line, Picked};
 
 /// After one side has closed, the other has this long to do the same.
@@ -85,19 +85,19 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         body: Body::Unseen,
     };
     let path = handshake.target.split('?').next().unwrap_or_default().to_owned();
-    let trace = |status, upgrade| Trace {
+    let trace = |status| Trace {
         method: "GET",
         path: &path,
         protocol: "HTTP/1.1",
         status,
-        upgrade,
+        kind: telemetry::Kind::Upgrade,
     };
     if let Step::Answer(reply) = gate.judge(&mut journey, &view).await {
         if let Some(farewell) = journey.farewell() {
-            journey.record(&trace(StatusCode::SWITCHING_PROTOCOLS.as_u16(), true));
+            journey.record(&trace(StatusCode::SWITCHING_PROTOCOLS.as_u16()));
             return farewell.say(client.stream, journey.request_id()).await;
         }
-        journey.record(&trace(reply.status, true));
+        journey.record(&trace(reply.status));
         return wire::answer_and_close(client.stream, &reply).await;
     }
     let asked = ask_backend(gate, &mut journey, handshake).await;
@@ -105,7 +105,7 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         Ok(answered) => answered,
         Err((fault, detail)) => {
             let reply = journey.fault(fault, detail);
-            journey.record(&trace(reply.status, true));
+            journey.record(&trace(reply.status));
             return wire::answer_and_close(client.stream, &reply).await;
         }
     };
@@ -129,10 +129,10 @@ pub async fn serve(gate: &Gate, client: Client, handshake: Handshake) {
         stream.flush().await
     };
     if sent.await.is_err() {
-        journey.record(&trace(499, true));
+        journey.record(&trace(499));
         return;
     }
-    journey.record(&trace(answer.status.as_u16(), true));
+    journey.record(&trace(answer.status.as_u16()));
     if !switched {
         let passed = wire::pass_body(&answer, read, &mut backend, &mut stream, patience).await;
         if passed.is_ok() {

@@ -36,6 +36,15 @@ pub struct Answer {
 
 /// Writes an answer of our own and ends the connection.
 pub async fn answer_and_close(mut stream: Stream, reply: &Reply) {
+    if stream.write_all(&own_answer(reply, false, false)).await.is_ok()
+        && stream.flush().await.is_ok()
+    {
+        close_lingering(stream).await;
+    }
+}
+
+/// An answer of our own in HTTP/1.1's form; to a HEAD request without its body.
+pub fn own_answer(reply: &Reply, keeps_alive: bool, to_head: bool) -> BytesMut {
     let mut bytes = BytesMut::with_capacity(512 + reply.body.len());
     let phrase = StatusCode::from_u16(reply.status)
         .ok()
@@ -46,12 +55,14 @@ pub async fn answer_and_close(mut stream: Stream, reply: &Reply) {
         put_field(&mut bytes, name, value);
     }
     put_field(&mut bytes, &header::DATE, &get_cached_date());
-    put_field(&mut bytes, &header::CONNECTION, &HeaderValue::from_static("close"));
-    bytes.put_slice(b"\r\n");
-    bytes.put_slice(&reply.body);
-    if stream.write_all(&bytes).await.is_ok() && stream.flush().await.is_ok() {
-        close_lingering(stream).await;
+    if !keeps_alive {
+        put_field(&mut bytes, &header::CONNECTION, &HeaderValue::from_static("close"));
     }
+    bytes.put_slice(b"\r\n");
+    if !to_head {
+        bytes.put_slice(&reply.body);
+    }
+    bytes
 }
 
 /// Closes our half, then reads for a moment what the client still sends: closing with

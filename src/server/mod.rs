@@ -10,6 +10,7 @@ use pingora::apps::ServerApp;
 use tokio::runtime::Runtime;
 
 use crate::admin::{self, AdminState};
+use crate::decision::Desk;
 use crate::drain::{Drain, Phase};
 use crate::front::{Accepted, Front};
 use crate::gateway::{Gateway, OpenError, Setup};
@@ -39,6 +40,7 @@ struct Sockets {
     public: Vec<Bound>,
     admin: Option<Bound>,
     health: Option<Bound>,
+    decision: Option<Bound>,
 }
 
 /// What is said at the start, beside the configuration.
@@ -85,6 +87,7 @@ fn bind(process: &Process) -> Result<Sockets, BindError> {
         public: process.listeners.iter().map(listen::bind).collect::<Result<_, _>>()?,
         admin: process.admin.as_ref().map(|admin| listen::bind(&admin.address)).transpose()?,
         health: process.health.as_ref().map(listen::bind).transpose()?,
+        decision: process.decision.as_ref().map(|it| listen::bind(&it.address)).transpose()?,
     })
 }
 
@@ -113,6 +116,12 @@ async fn run(sockets: Sockets, gateway: &Gateway, threads: usize) -> bool {
     for bound in sockets.public {
         tracing::info!(address = %bound.address(), "listening");
         tokio::spawn(serve_public(bound, front.clone(), gateway.metrics().clone()));
+    }
+    let asked = current.load().plan.process.decision.clone();
+    if let Some((bound, decision)) = sockets.decision.zip(asked) {
+        tracing::info!(address = %bound.address(), gateway = decision.gateway.name(), "decision");
+        let desk = Desk::new(front.gate().clone(), decision);
+        tokio::spawn(serve_gateway(bound, desk, drain.clone(), gateway.metrics().clone()));
     }
     readiness.set_bound(true);
 
@@ -158,6 +167,20 @@ async fn serve_public(bound: Bound, front: Arc<Front<Proxy>>, metrics: Arc<Metri
         })
         .await;
     drop(accepting);
+}
+
+/// Questions of another gateway, which goes on asking to the very end of a shutdown.
+async fn serve_gateway(bound: Bound, desk: Arc<Desk>, drain: Arc<Drain>, metrics: Arc<Metrics>) {
+    let gauge = metrics.listener(&bound.address().to_string());
+    bound
+        .accept(drain, Phase::Ended, move |accepted: Accepted| {
+            let (desk, open) = (desk.clone(), gauge.opened());
+            tokio::spawn(async move {
+                desk.serve(accepted.stream, accepted.peer).await;
+                drop(open);
+            });
+        })
+        .await;
 }
 
 /// Admin and health connections: never in the way of a shutdown, served to its very end.

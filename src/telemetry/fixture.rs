@@ -40,6 +40,7 @@ pub(crate) fn plan(sites: Vec<Site>) -> Plan {
                 token: Some(Secret::new(b"letmein-letmein-letmein".to_vec())),
             }),
             health: None,
+            decision: None,
             threads: None,
             store: Default::default(),
         },

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
+use super::Kind;
 use super::key_meters::KeyMeters;
 use super::metrics::{GaugeGuard, Metrics, SITES_IN_HISTOGRAMS};
 use super::outcomes::{self, CloseReason, Decided, Decision, FIELDS, UpstreamError};
@@ -274,7 +275,7 @@ impl SiteMeters {
 
     pub(super) fn count(&self, occurrence: &super::Occurrence<'_>) {
         self.status(occurrence.status).inc();
-        if !occurrence.upgrade {
+        if occurrence.kind != Kind::Upgrade {
             self.duration.observe(occurrence.duration.as_secs_f64());
         }
         self.overhead.observe(occurrence.overhead.as_secs_f64());

@@ -296,6 +296,7 @@ mod tests {
     use super::*;
     use crate::dialect::Reason;
     use crate::gate::Mode;
+    use crate::telemetry::Kind;
 
     fn metrics() -> Arc<Metrics> {
         Metrics::new(Registry::new()).unwrap()
@@ -503,7 +504,7 @@ mod tests {
         Occurrence {
             status: 101,
             decision: Some(verified),
-            upgrade: true,
+            kind: Kind::Upgrade,
             ..Occurrence::default()
         }
         .record(site);

@@ -29,6 +29,28 @@ pub use webhooks::{Told, Waiting};
 use crate::dialect::Reason;
 use crate::plan::AccessLog;
 
+/// How a request came; its access line begins with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// To be forwarded.
+    #[default]
+    Request,
+    /// To become a WebSocket.
+    Upgrade,
+    /// In another gateway's question, which forwards it by itself.
+    Decision,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Upgrade => "upgrade",
+            Self::Decision => "decision",
+        }
+    }
+}
+
 /// One request that has been answered.
 #[derive(Clone, Debug, Default)]
 pub struct Occurrence<'a> {
@@ -64,8 +86,8 @@ pub struct Occurrence<'a> {
     pub overhead: Duration,
     /// `jwt` or `hmac`, and how long the verification took.
     pub verification: Option<(&'static str, Duration)>,
-    /// The connection became a WebSocket (`status` is 101).
-    pub upgrade: bool,
+    /// How it came.
+    pub kind: Kind,
     /// The backend address that was tried last.
     pub upstream: Option<&'a str>,
     /// Why the backend gave no answer.
@@ -112,7 +134,7 @@ impl Occurrence<'_> {
             overhead_us = micros(self.overhead),
             upstream = self.upstream,
             upstream_error = self.upstream_error.map(UpstreamError::name),
-            "{}", if self.upgrade { "upgrade" } else { "request" },
+            "{}", self.kind.name(),
         );
     }
 }

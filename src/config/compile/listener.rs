@@ -1,8 +1,8 @@
-//! Where Countersign listens: `listeners`, `admin`, `health`. No two may collide.
+//! Where Countersign listens: `listeners`, `admin`, `health`, `decision`. No two may collide.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Compiler, secret, store};
+use super::{Compiler, decision, secret, store};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::plan::{Address, Admin, Process};
@@ -41,10 +41,15 @@ pub fn process(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) -> Option<Pro
         claim(compiler, &mut taken, at.clone(), place);
         Some(at)
     });
+    let decision = raw.decision.as_ref().and_then(|decision| {
+        let decision = decision::decision(compiler, decision)?;
+        claim(compiler, &mut taken, decision.address.clone(), root.key("decision"));
+        Some(decision)
+    });
     let threads = raw.threads.and_then(|threads| threads.0);
     let store = store::store(compiler, raw.store.as_ref());
     let sound = compiler.report.count() == before;
-    sound.then_some(Process { listeners, admin, health, threads, store })
+    sound.then_some(Process { listeners, admin, health, decision, threads, store })
 }
 
 /// Where probes are answered: the health listener if there is one, else the admin listener.
@@ -97,7 +102,8 @@ fn admin(
     Some(Admin { address, token })
 }
 
-fn address(
+/// The address of one listener.
+pub(super) fn address(
     compiler: &mut Compiler<'_, '_>,
     listener: &raw::Listener,
     place: &Place,
@@ -196,7 +202,7 @@ fn claim(
         compiler
             .report
             .value(&place, what)
-            .expected("an address of its own for each of listeners, admin and health");
+            .expected("an address of its own for each of listeners, admin, health and decision");
     }
     taken.push((address, place));
 }

@@ -9,6 +9,7 @@ mod access;
 mod algorithm;
 mod assertion;
 mod chat_started;
+mod decision;
 mod details;
 mod dialect;
 mod header_name;
@@ -212,6 +213,9 @@ pub fn plan(
     }
 
     headers::spare_sessions(&mut compiler, &sites);
+    if let Some(decision) = process.as_ref().and_then(|process| process.decision.as_ref()) {
+        decision::warn(&mut compiler, decision, &sites);
+    }
 
     let Compiler { watched, report, written, .. } = compiler;
     let plan = Plan {

@@ -6,6 +6,7 @@
 //! would lose the positions.
 
 mod assertion;
+mod decision;
 mod dialect;
 mod headers;
 mod memory;
@@ -16,6 +17,7 @@ mod translate;
 mod website;
 
 pub use assertion::Assertion;
+pub use decision::{Decision, GatewayWord};
 pub use dialect::{
     AudienceWord, Claims, Dialect, HashName, Hmac, Jwt, JwtLeeway, KeyRule, OutputName, Unsigned,
 };
@@ -54,6 +56,9 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// Probes and metrics alone, for kubelet and Prometheus.
     pub health: Option<Listener>,
+    /// Where another gateway asks for the same judgement, and forwards by itself. A change needs
+    /// a restart.
+    pub decision: Option<Decision>,
     /// Where bans, logouts and sessions are kept. Default in memory; a change needs a restart.
     pub store: Option<Store>,
     /// Sign what backends are told, so that they need not trust the network.

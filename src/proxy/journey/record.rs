@@ -1,7 +1,7 @@
 //! A request's one line in the log, and its counts.
 
 use super::Journey;
-use crate::telemetry::Occurrence;
+use crate::telemetry::{Kind, Occurrence};
 
 /// Facts of a request that outlive its head, for the log.
 pub struct Trace<'a> {
@@ -13,8 +13,8 @@ pub struct Trace<'a> {
     pub protocol: &'static str,
     /// The answer's status; 499 if the client left before there was one.
     pub status: u16,
-    /// Whether this is an upgrade.
-    pub upgrade: bool,
+    /// How it came.
+    pub kind: Kind,
 }
 
 impl Journey {
@@ -38,7 +38,7 @@ impl Journey {
             duration: self.started.elapsed(),
             overhead: self.own,
             verification: self.verification,
-            upgrade: trace.upgrade,
+            kind: trace.kind,
             upstream: upstream.as_deref(),
             upstream_error: self.crossing.error,
         };

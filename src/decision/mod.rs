@@ -1,0 +1,125 @@
+//! The same judgement for another gateway: it keeps the request, asks what is to become of it,
+//! and forwards it by itself.
+//!
+//! - A question is one request without a body. Method, host and target of the visitor's
+//!   request come in the fields that the configured gateway uses ([`question`]); all others
+//!   decide nothing. A field that is missing, or there twice in whatever spelling, is a fault of
+//!   the gateway's configuration: 400, for every gateway.
+//! - The answer is 200 with what the backend is to be told, or the refusal as the visitor is to
+//!   get it ([`answer`]).
+//! - The gateway is trusted like a proxy of `trusted_proxies`: nobody else may reach this
+//!   listener. Its `X-Forwarded-For` and `X-Request-Id` are believed, for the log.
+//! - Answers, bodies and live connections are never seen, so there are no sessions to bind, no
+//!   chats that begin and nothing that could be closed. Sessions that were bound elsewhere hold.
+//! - Preflights that an `allowed_origins` admits go on to the backend, and so do the widget's own
+//!   endpoints: who wants these served sends their paths to a public listener.
+//!
+//! It is the first who embeds [`Gate`]: a [`Journey`] that ends where others set out.
+
+mod answer;
+mod connection;
+mod question;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use self::question::Question;
+use crate::gate::{Body, Fault, Peer, Refusal, RequestView};
+use crate::plan::Decision;
+use crate::proxy::head::Parsed;
+use crate::proxy::journey::{Step, Trace};
+use crate::proxy::{Gate, Journey};
+use crate::refusal::Reply;
+use crate::telemetry::{Kind, Seldom};
+
+/// What answers the questions of one gateway.
+pub struct Desk {
+    gate: Gate,
+    decision: Decision,
+    /// Open connections.
+    open: AtomicUsize,
+    /// A question could not be understood.
+    puzzled: Seldom,
+}
+
+impl Desk {
+    /// A desk that judges as `gate` does.
+    pub fn new(gate: Gate, decision: Decision) -> Arc<Self> {
+        Arc::new(Self { gate, decision, open: AtomicUsize::new(0), puzzled: Seldom::default() })
+    }
+
+    /// What is to become of the request that a question is about.
+    async fn answer(&self, asked: Parsed, peer: Peer) -> Reply {
+        let mut journey = self.gate.journey();
+        let question = match Question::of(&self.decision, asked) {
+            Ok(question) => question,
+            Err(why) => return self.puzzled_by(journey, peer, why),
+        };
+        let view = RequestView {
+            method: &question.method,
+            target: &question.target,
+            authority: None,
+            headers: &question.headers,
+            // Trusted, and no part of the way: it is no proxy that requests come through.
+            peer: Peer::Unix,
+            tls: false,
+            local_port: None,
+            upgrade: question.is_upgrade(),
+            request_id: "",
+            body: Body::Elsewhere,
+        };
+        let step = self.gate.judge(&mut journey, &view).await;
+        let gateway = self.decision.gateway;
+        let (reply, status) = match (step, journey.forward()) {
+            (Step::Forward, Some(forward)) => {
+                let request_id = journey.request_id();
+                (answer::go_on(gateway, &question, &forward.edits, request_id), 200)
+            }
+            (Step::Answer(refusal), _) if refusal.status >= 400 => {
+                let status = refusal.status;
+                (answer::refused(gateway, refusal), status)
+            }
+            // Nothing else comes of a judgement here. Did it, it must not let anybody in.
+            _ => {
+                let detail = "there is no decision on this request";
+                let refusal = journey.fault(Fault::UpstreamUnavailable, detail);
+                let status = refusal.status;
+                (answer::refused(gateway, refusal), status)
+            }
+        };
+        journey.record(&Trace {
+            method: view.method.as_str(),
+            path: view.path(),
+            protocol: "HTTP/1.1",
+            status,
+            kind: Kind::Decision,
+        });
+        reply
+    }
+
+    /// The gateway's own fault, which says so to whoever runs it.
+    fn puzzled_by(&self, mut journey: Journey, peer: Peer, why: question::Fault) -> Reply {
+        if self.puzzled.happened(Instant::now()).is_some() {
+            tracing::warn!(
+                gateway = self.decision.gateway.name(),
+                "a question to the decision listener was no question: {why}; compare the \
+                 gateway's configuration with its recipe, and `decision.for` with the gateway"
+            );
+        }
+        self.misheard(&mut journey, peer, &Refusal::fault(why.kind(), why.to_string()))
+    }
+
+    /// Answers what is no question.
+    fn misheard(&self, journey: &mut Journey, peer: Peer, refusal: &Refusal) -> Reply {
+        let reply = journey.refuse_head(peer, refusal);
+        journey.record(&Trace {
+            method: "",
+            path: "",
+            protocol: "HTTP/1.1",
+            status: reply.status,
+            kind: Kind::Decision,
+        });
+        reply
+    }
+}
