@@ -67,7 +67,9 @@ fn the_shipped_configurations_load_without_secrets() {
         let plan = config::load_with(&path, &Options::without_secrets());
         let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
         assert!(plan.sites.iter().all(|site| site.keyring.keys().is_empty()));
-        assert_eq!(plan.warnings, Vec::<String>::new(), "{}", name.display());
+        // The one that shows every key has a gateway that asks, which does not see everything.
+        let asks = |warning: &&String| !warning.contains("asks instead of forwarding");
+        assert_eq!(plan.warnings.iter().find(asks), None, "{}", name.display());
         if name.starts_with("sites") {
             let system = name.file_stem().and_then(|stem| stem.to_str());
             let site = &plan.sites[0];
