@@ -52,10 +52,7 @@ impl Synapse {
             let link = printed.iter().find_map(|line| line.strip_prefix(name));
             link.unwrap_or_else(|| {
                 let log = std::fs::read_to_string(&log).unwrap_or_default();
-                panic!(
-                    "{name} is not among {printed:#?}:
-{log}"
-                )
+                panic!("{name} is not among {printed:#?}:\n{log}")
             })
             .trim()
             .to_owned()

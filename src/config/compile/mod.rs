@@ -33,6 +33,7 @@ mod source;
 mod store;
 mod token_settings;
 mod translate;
+mod translate_into;
 mod unsigned;
 mod upstream;
 mod upstream_tls;
