@@ -295,7 +295,14 @@ fn what_gives_reason_to_worry_is_a_warning() {
     for (top, sites, warning) in [
         ("", site(&format!("mode: accept, {keys}")), "mode accept gives no security"),
         ("", site(&format!("mode: observe, {keys}")), "mode observe gives no security"),
-        ("", site(&format!("mode: off, {keys}")), "mode off gives no security"),
+        (
+            "",
+            site(&format!(
+                "{keys}, translate: [ {{ dialect: jwt, key: {{ value: 0123456789abcdef0123456789abcdee }}, into: {{ json: /a }}, \
+                 id: '{{id}}@b' }} ]"
+            )),
+            "an id may hold what parts it",
+        ),
         (
             "",
             site(&format!("mode: require, {keys}, routes: [ {{ path: /*, mode: off }} ]")),

@@ -47,6 +47,11 @@ impl Template {
         Some(Self { before: before.into(), fields, hex, after: after.into() })
     }
 
+    /// Whether text follows a value that may hold the same.
+    pub fn is_open(&self) -> bool {
+        !self.hex && !self.after.is_empty()
+    }
+
     /// What the backend calls this visitor; none who has no such field.
     pub fn of(&self, visitor: &Proven) -> Option<String> {
         let value = self.fields.iter().find_map(|field| match field {
@@ -87,6 +92,8 @@ mod tests {
             assert_eq!(template.of(&ada).as_deref(), Some(expected), "{text}");
             assert_eq!(template.of(&nobody), None, "{text}");
         }
+        let open = |text| Template::parse(text).unwrap().is_open();
+        assert!(open("{id}@chat.example") && !open("{id|hex}@chat.example") && !open("c-{id}"));
         for bad in
             ["", "c-", "{name}", "{id|name}", "{hex}", "{id}{email}", "{id", "id}", "{}", "{|hex}"]
         {

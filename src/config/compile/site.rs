@@ -127,6 +127,7 @@ pub fn site(
         site: name,
         keys: keys.own.iter().chain(accepts.iter().flat_map(|one| one.keyring.keys())).collect(),
         session: remembers.session.as_deref(),
+        headers: &headers,
         cleans: mode.cleans() || routes.0.iter().any(|route| route.settings.mode.cleans()),
     };
     let translations = raw.translate.as_ref();

@@ -6,6 +6,7 @@ use super::{Compiler, algorithm, key, secret};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{Algorithm, AudienceRule, Dialect, Key, KeySelection, Mechanism, Signer};
+use crate::gate::contract::SiteHeaders;
 use crate::plan::{Session, Translation, Translations};
 use crate::translate::{Template, Translator};
 
@@ -15,6 +16,8 @@ pub struct Ours<'s> {
     /// Those that verify, of any of its dialects.
     pub keys: Vec<&'s std::sync::Arc<Key>>,
     pub session: Option<&'s Session>,
+    /// What its backend is told by.
+    pub headers: &'s SiteHeaders,
     /// Some mode of it changes requests.
     pub cleans: bool,
 }
@@ -58,7 +61,7 @@ pub fn translations(
         let compiled = name.and_then(|name| dialects.find(compiler, name, &place.key("dialect")));
         let entry = compiled.as_deref().map(|compiled| Entry { raw, compiled, place: &place });
         let translator = entry.as_ref().and_then(|entry| translator(compiler, entry, ours));
-        let own = location(compiler, raw, compiled.as_deref(), ours.session, &place);
+        let own = location(compiler, raw, compiled.as_deref(), ours, &place);
         let Some(own) = own else { continue };
         if let Some(other) = places.iter().find(|other| other.meets(&own)) {
             compiler
@@ -98,7 +101,7 @@ fn translator(
     let Entry { raw, place, .. } = entry;
     let dialect = dialect(compiler, entry);
     let ttl = ttl(compiler, entry);
-    let id = template(compiler, raw, place);
+    let id = template(compiler, raw, ours.site, place);
     let kid = kid(compiler, entry);
     let signer = signer(compiler, entry, kid?, ours)?;
     match Translator::new(dialect?, signer, id?, ttl?, compiler.now) {
@@ -187,6 +190,7 @@ fn ttl(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>) -> Option<Option<u64>
 fn template(
     compiler: &mut Compiler<'_, '_>,
     raw: &raw::Translate,
+    site: &str,
     place: &Place,
 ) -> Option<Template> {
     let place = place.key("id");
@@ -199,6 +203,12 @@ fn template(
             .report
             .value(&place, format!("`{text}` is not what a backend could call each visitor"))
             .expected("text with one `{id}` or `{email}` in it, such as c-{id} or c-{id|hex}");
+    }
+    if template.as_ref().is_some_and(Template::is_open) {
+        compiler.warn(format!(
+            "site {site}: in `{text}` an id may hold what parts it from the text behind it: write \
+             `|hex`, unless the website's ids cannot"
+        ));
     }
     template
 }

@@ -4,15 +4,17 @@
 use http::Method;
 
 use super::dialect::Compiled;
+use super::translate::Ours;
 use super::{Compiler, route, source};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::{
     Carrier, FieldName, Mechanism, Names, Pointer, Source, UnsignedField, UnsignedRules,
 };
+use crate::gate::contract::Reserved;
 use crate::gate::route::PathPattern;
 use crate::gate::{Fields, forwarded};
-use crate::plan::{Session, Target};
+use crate::plan::Target;
 
 const PLACES: &str = "one of header, query, json, form";
 
@@ -81,7 +83,7 @@ pub fn location(
     compiler: &mut Compiler<'_, '_>,
     raw: &raw::Translate,
     compiled: Option<&Compiled>,
-    session: Option<&Session>,
+    ours: &Ours<'_>,
     place: &Place,
 ) -> Option<Where> {
     let path = match &raw.path {
@@ -106,7 +108,7 @@ pub fn location(
         _ => None,
     };
     let source = source::source(compiler, &written.as_source(), hash, &place)?;
-    check_place(compiler, &source, path.is_some(), session, &place);
+    check_place(compiler, &source, path.is_some(), ours, &place);
     let into = Target::of(source.carrier)?;
     let bodiless = |method: &Method| matches!(*method, Method::GET | Method::HEAD);
     if into.is_in_body() && !methods.is_empty() && methods.iter().all(bodiless) {
@@ -123,7 +125,7 @@ fn check_place(
     compiler: &mut Compiler<'_, '_>,
     source: &Source,
     limited: bool,
-    session: Option<&Session>,
+    ours: &Ours<'_>,
     place: &Place,
 ) {
     let names = source.carrier.names();
@@ -136,7 +138,14 @@ fn check_place(
             .key(place, format!("`{name}` says where a request came from"))
             .expected("a header of the backend's own");
     }
-    let sessions = session.iter().flat_map(|session| &session.request);
+    let told = Reserved::of(std::iter::once(ours.headers));
+    if let Some(name) = all.into_iter().flatten().find(|name| is_header && told.has(name)) {
+        compiler
+            .report
+            .key(place, format!("`{name}` is a header that `headers` tells the backend by"))
+            .expected("a header of its own");
+    }
+    let sessions = ours.session.iter().flat_map(|session| &session.request);
     if !limited && sessions.into_iter().any(|session| source::overlap(session, source)) {
         compiler
             .report
