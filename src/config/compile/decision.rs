@@ -92,9 +92,11 @@ fn missed(site: &Site) -> Vec<&'static str> {
         )
     });
     let claims = !site.fields.is_empty() && settings(site).any(|it| !it.keep_unsigned);
+    let writes = site.translations.0.iter().any(|one| one.into.is_in_body());
     let all = [
         (in_bodies, "credentials in bodies count as missing"),
         (claims, "identity fields claimed in bodies reach the backend"),
+        (writes, "`translate` writes into no body"),
         (true, "what is open stays open after a ban, a logout or the proof's end"),
         (site.remembers.session.is_some(), "no session is bound"),
         (site.website.heeds_chats(), "no chat begins"),

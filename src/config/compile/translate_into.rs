@@ -131,7 +131,10 @@ fn check_place(
     let names = source.carrier.names();
     let all = [Some(&names.proof), names.id.as_ref(), names.email.as_ref(), names.name.as_ref()];
     let is_header = matches!(source.carrier, Carrier::Header { .. });
-    if let Some(name) = all.into_iter().flatten().find(|name| is_header && forwarded::tells_of_the_way(&name.to_ascii_lowercase()))
+    if let Some(name) = all
+        .into_iter()
+        .flatten()
+        .find(|name| is_header && forwarded::tells_of_the_way(&name.to_ascii_lowercase()))
     {
         compiler
             .report
