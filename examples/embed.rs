@@ -182,7 +182,7 @@ impl ProxyHttp for Edge {
         if visit.elsewhere {
             return error;
         }
-        self.gate.broke_off(session, &mut visit.journey, error)
+        self.gate.broke_off(session, &visit.journey, error)
     }
 
     async fn upstream_request_filter(

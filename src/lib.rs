@@ -59,6 +59,7 @@
 //!
 //! - `server` (default): the binary with its command line, demo, admin interface and logger.
 //! - `redis` (default): the store that several instances share.
+//! - `otlp`: a span for each request, to a collector ([`otlp`]).
 //!
 //! The library starts no runtime and installs no logger, allocator or signal handler.
 
@@ -81,6 +82,7 @@ pub mod identity;
 pub mod judge;
 pub(crate) mod jwks;
 pub mod live;
+pub mod otlp;
 pub(crate) mod outbound;
 pub(crate) mod pace;
 pub mod plan;

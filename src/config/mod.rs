@@ -74,6 +74,22 @@ pub fn default_path() -> PathBuf {
     if !here.exists() && system.exists() { system } else { here }
 }
 
+/// Whether the environment names a collector of spans (OpenTelemetry's own variables).
+pub fn names_a_collector() -> bool {
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"].into_iter().any(is_set)
+}
+
+/// Whether the environment says what this service is called in traces.
+#[cfg(feature = "otlp")]
+pub fn names_the_service() -> bool {
+    is_set("OTEL_SERVICE_NAME")
+}
+
+/// Empty is as good as absent, says OpenTelemetry.
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
 /// Loads a configuration with everything that it names. `Plan::generation` is 0: whoever
 /// puts the Plan in force counts.
 ///

@@ -14,7 +14,7 @@ use crate::proxy::Gate;
 use crate::readiness::Readiness;
 use crate::reload::{Current, Loader};
 use crate::store::{self, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 use crate::upstream::Upstreams;
 use crate::webhook::Webhooks;
 
@@ -24,6 +24,7 @@ pub struct Setup {
     loader: Loader,
     registry: Registry,
     accept_empty_store: bool,
+    traces: Traces,
 }
 
 /// Why there is no [`Gateway`].
@@ -69,7 +70,8 @@ impl Setup {
 
     /// A Plan, and what makes the next one at a reload.
     pub fn of(plan: Plan, loader: Loader) -> Self {
-        Self { plan, loader, registry: Registry::new(), accept_empty_store: false }
+        let traces = Traces::default();
+        Self { plan, loader, registry: Registry::new(), accept_empty_store: false, traces }
     }
 
     /// Has everything counted in this registry, rather than one of its own. All names begin with
@@ -83,6 +85,13 @@ impl Setup {
     /// sessions are then forgotten.
     pub fn accept_empty_store(mut self, accept: bool) -> Self {
         self.accept_empty_store = accept;
+        self
+    }
+
+    /// Where each request's span goes; nowhere by default. With the feature `otlp`,
+    /// `Traces::of` takes a tracer provider of one's own.
+    pub fn traces(mut self, traces: Traces) -> Self {
+        self.traces = traces;
         self
     }
 
@@ -106,6 +115,7 @@ impl Setup {
         let webhooks = Webhooks::new(store.clone(), &current.load().plan);
         webhooks.count_in(&metrics);
         let gate = Gate::new(current, upstreams, Drain::new(), store, webhooks, connections);
+        let gate = gate.traced(self.traces);
         Ok(Gateway { gate, readiness: Arc::new(Readiness::default()) })
     }
 }

@@ -38,7 +38,7 @@ use crate::pace::Pace;
 use crate::refusal::Reply;
 use crate::reload::Current;
 use crate::store::Store;
-use crate::telemetry::{Kind, Seldom, UpstreamError};
+use crate::telemetry::{Kind, Seldom, Traces, UpstreamError};
 use crate::upstream::{Endpoint, Upstreams};
 use crate::webhook::Webhooks;
 
@@ -52,6 +52,7 @@ const MOST_ATTEMPTS: usize = 3;
 #[derive(Clone)]
 pub struct Gate {
     shared: Arc<Shared>,
+    traces: Traces,
 }
 
 struct Shared {
@@ -93,7 +94,17 @@ impl Gate {
             details,
             distrusted: Seldom::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), traces: Traces::default() }
+    }
+
+    /// The same, with a span for each request.
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
+    }
+
+    /// Where spans go.
+    pub(super) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// What is remembered.

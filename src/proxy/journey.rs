@@ -28,7 +28,7 @@ use crate::plan::KeySet;
 use crate::refusal::{self, Reply};
 use crate::reload::{Current, Generation};
 use crate::store::Digest;
-use crate::telemetry::{Decided, GaugeGuard, SiteMeters, UpstreamError};
+use crate::telemetry::{Decided, GaugeGuard, SiteMeters, Span, UpstreamError};
 use crate::upstream::Cutter;
 
 use self::sequel::Sequel;
@@ -73,6 +73,7 @@ pub struct Journey {
     pub(super) body: Passage,
     pub(super) circumstances: Circumstances,
     pub(super) presence: Presence,
+    span: Option<Span>,
     _in_flight: Option<GaugeGuard>,
 }
 
@@ -118,6 +119,7 @@ impl Journey {
             body: Passage::default(),
             circumstances: Circumstances::default(),
             presence: Presence::default(),
+            span: None,
             _in_flight: None,
         }
     }

@@ -14,6 +14,7 @@ use crate::decision::Desk;
 use crate::drain::{Drain, Phase};
 use crate::front::{Accepted, Front};
 use crate::gateway::{Gateway, OpenError, Setup};
+use crate::otlp;
 use crate::plan::{Address, Plan, Process};
 use crate::proxy::Proxy;
 use crate::reload::{Current, Loader, Trigger};
@@ -30,6 +31,9 @@ pub enum StartError {
     /// What is remembered cannot be read or kept, or the metrics could not be set up.
     #[error("cannot start: {0}")]
     Open(#[from] OpenError),
+    /// The environment asks for spans in a way that cannot be followed.
+    #[error("cannot start: {0}")]
+    Spans(#[from] otlp::Unexported),
     /// There is no runtime to be had.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
@@ -68,11 +72,14 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
+    let exporting = otlp::from_environment(runtime.handle())?;
     let setup = Setup::of(plan, loader).accept_empty_store(start.accept_empty_store);
+    let setup = setup.traces(exporting.traces());
     let gateway = runtime.block_on(setup.open())?;
     gateway.metrics().follow_dropped_lines(start.dropped_log_lines);
     let clean = runtime.block_on(run(sockets, &gateway, threads));
     gateway.close();
+    exporting.close();
     end(runtime, clean, gateway.gate().current().load().plan.drain.timeout);
     Ok(())
 }

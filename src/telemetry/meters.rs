@@ -32,7 +32,7 @@ pub struct SiteMeters {
     metrics: Arc<Metrics>,
     pub(super) site: Arc<str>,
     /// By the position of the way to prove that has each.
-    dialects: Arc<[Arc<str>]>,
+    pub(super) dialects: Arc<[Arc<str>]>,
     pub(super) log: LogSettings,
     /// Dialect × mode × decision × reason, the last one for `none`.
     decisions: Box<[OnceLock<IntCounter>]>,

@@ -15,6 +15,8 @@ mod meters;
 pub mod metrics;
 mod outcomes;
 mod seldom;
+#[cfg_attr(not(feature = "otlp"), path = "untraced.rs")]
+mod traces;
 mod webhooks;
 
 use std::net::IpAddr;
@@ -24,6 +26,7 @@ pub use meters::{LiveGuard, Meters, SiteMeters};
 pub use metrics::{GaugeGuard, Listener, Metrics, Trigger};
 pub use outcomes::{CloseReason, Decided, Decision, StoreOperation, UpstreamError, Waited};
 pub use seldom::Seldom;
+pub use traces::{Span, Traces};
 pub use webhooks::{Told, Waiting};
 
 use crate::dialect::Reason;

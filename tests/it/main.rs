@@ -45,6 +45,8 @@ mod key_sets;
 mod limits;
 mod live;
 mod matrix;
+#[cfg(feature = "otlp")]
+mod otlp;
 #[cfg(feature = "redis")]
 mod outages;
 #[cfg(feature = "redis")]

@@ -39,6 +39,8 @@ impl Journey {
             Peer::Ip(ip) => plan.trusted_proxies.contains(ip),
         };
         self.client = forwarded::client_ip(head.headers, head.peer, &plan.trusted_proxies);
+        let span = || gate.traces().begin(head.method, head.headers, self.started.elapsed());
+        self.span.get_or_insert_with(span);
         self.request_id = match forwarded::request_id(head.headers, trusted) {
             Some(id) => id.to_owned(),
             None => uuid::Uuid::now_v7().simple().to_string(),
@@ -175,7 +177,10 @@ impl Journey {
         refusal::own(told, self.origin.as_deref(), &self.allowed_origins, &self.request_id)
     }
 
-    fn note_forward(&mut self, mode: Option<Mode>, way: usize, forward: Box<Forward>) {
+    fn note_forward(&mut self, mode: Option<Mode>, way: usize, mut forward: Box<Forward>) {
+        if let Some(span) = &self.span {
+            span.pass_on(&mut forward.edits);
+        }
         let (decision, reason) = match &forward.visitor.standing {
             Standing::Verified(identity) => {
                 self.key = Some(identity.key.clone());

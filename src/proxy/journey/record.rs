@@ -1,4 +1,4 @@
-//! A request's one line in the log, and its counts.
+//! A request's one line in the log, its counts, and the end of its span.
 
 use super::Journey;
 use crate::telemetry::{Kind, Occurrence};
@@ -18,7 +18,7 @@ pub struct Trace<'a> {
 }
 
 impl Journey {
-    /// Writes the request's line and counts it, once.
+    /// Writes the request's line, counts it and ends its span, once.
     pub fn record(&self, trace: &Trace<'_>) {
         let upstream = self.crossing.endpoint.as_ref().map(ToString::to_string);
         let occurrence = Occurrence {
@@ -43,5 +43,8 @@ impl Journey {
             upstream_error: self.crossing.error,
         };
         occurrence.record(&self.meters);
+        if let Some(span) = &self.span {
+            span.end(&occurrence, &self.meters);
+        }
     }
 }
