@@ -37,8 +37,7 @@ pub fn go_on(gateway: Gateway, question: &Question, edits: &Edits, request_id: &
         |(name, _): &&(HeaderName, HeaderValue)| !forwarded::tells_of_the_way(name.as_str());
     let mut headers: Vec<_> = edits.set.iter().filter(told_of_visitor).cloned().collect();
     headers.extend(left(&question.headers, edits));
-    let target = edits.target.as_deref().unwrap_or(&question.target);
-    headers.extend(HeaderValue::from_str(target).ok().map(|target| (URI, target)));
+    headers.extend(uri(gateway, edits.target.as_deref().unwrap_or(&question.target)));
     let names = match gateway {
         Gateway::Envoy => Some(ENVOY_REMOVE),
         Gateway::Haproxy => Some(REMOVE),
@@ -52,6 +51,16 @@ pub fn go_on(gateway: Gateway, question: &Question, edits: &Edits, request_id: &
     headers.push((header::CONTENT_LENGTH, HeaderValue::from_static("0")));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     Reply { status: 200, headers, body: Bytes::new() }
+}
+
+/// The target to go on to. Caddy, rewriting, keeps the old query unless the new target has one,
+/// be it empty.
+fn uri(gateway: Gateway, target: &str) -> Option<(HeaderName, HeaderValue)> {
+    let value = match gateway {
+        Gateway::Caddy if !target.contains('?') => HeaderValue::try_from(format!("{target}?")),
+        _ => HeaderValue::try_from(target),
+    };
+    Some((URI, value.ok()?))
 }
 
 /// What is left of fields that were taken something out of, and the [`SHARED`] ones.

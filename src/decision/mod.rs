@@ -56,6 +56,12 @@ impl Desk {
             Ok(question) => question,
             Err(why) => return self.puzzled_by(journey, peer, why),
         };
+        if let Some(name) = question.irremovable(self.decision.gateway) {
+            let detail = format!("the header field `{name}` is Countersign's own");
+            let refusal = Refusal::fault(Fault::BadRequest, detail);
+            let reply = self.misheard(&mut journey, peer, &refusal);
+            return answer::refused(self.decision.gateway, reply);
+        }
         let view = RequestView {
             method: &question.method,
             target: &question.target,

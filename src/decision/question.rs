@@ -5,8 +5,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::gate::contract::folds_alike;
-use crate::plan::{Carriers, Decision};
+use crate::gate::contract::{self, folds_alike};
+use crate::plan::{Carriers, Decision, Gateway};
 use crate::proxy::head::{self, Parsed};
 
 /// The visitor's request, as the gateway tells it.
@@ -64,6 +64,15 @@ impl Question {
         head::examine_line(question.method.as_str(), question.target.as_bytes())
             .map_err(|_| Fault::Malformed("the request line"))?;
         Ok(question)
+    }
+
+    /// A reserved field that the gateway will not remove: NGINX removes by name alone, and its
+    /// recipe knows those that we set. Only who forges sends any other.
+    pub fn irremovable(&self, gateway: Gateway) -> Option<&HeaderName> {
+        let unknown = |name: &&HeaderName| {
+            contract::is_reserved(name.as_str()) && contract::spelling(name.as_str()).is_none()
+        };
+        (gateway == Gateway::Nginx).then(|| self.headers.keys().find(unknown))?
     }
 
     /// Whether the request is a WebSocket handshake. Gateways drop `Upgrade` from what they

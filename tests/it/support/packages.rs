@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 /// What a Debian machine needs; `./test` installs it.
 const NEEDED: &str = "apt-get install -y --no-install-recommends nodejs npm python3-venv ruby \
                       ruby-jwt ruby-rack puma php-cli php-apcu golang-go \
-                      golang-github-golang-jwt-jwt-dev";
+                      golang-github-golang-jwt-jwt-dev nginx-light haproxy";
 
 /// Fetches what that folder's `package-lock.json` pins, unless an earlier run did; the folder
 /// that holds `node_modules`.
