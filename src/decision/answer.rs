@@ -7,14 +7,15 @@
 //!   also where nothing was taken: a recipe that always sets them from the answer forwards no
 //!   credential that was used. Whatever is gone is simply not there.
 //! - `Countersign-Uri`: the target as it is to be forwarded, without a used credential and
-//!   claims that nothing proved. Traefik cannot use it.
+//!   claims that nothing proved. Traefik cannot use it; Caddy gets it only where it changes.
 //! - for Envoy and HAProxy, which can remove what they are told to: the names that are to go.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::caddy;
 use super::question::Question;
-use crate::gate::{Edits, forwarded};
+use crate::gate::{Edits, Refusal, forwarded};
 use crate::plan::Gateway;
 use crate::refusal::{REQUEST_ID, Reply};
 
@@ -32,12 +33,24 @@ pub const SHARED: [HeaderName; 4] =
     [header::AUTHORIZATION, header::COOKIE, header::REFERER, header::SEC_WEBSOCKET_PROTOCOL];
 
 /// The answer that lets a request go on.
-pub fn go_on(gateway: Gateway, question: &Question, edits: &Edits, request_id: &str) -> Reply {
+///
+/// # Errors
+/// It cannot: the gateway could not forward what is left of its target.
+pub fn go_on(
+    gateway: Gateway,
+    question: &Question,
+    edits: &Edits,
+    request_id: &str,
+) -> Result<Reply, Refusal> {
     let told_of_visitor =
         |(name, _): &&(HeaderName, HeaderValue)| !forwarded::tells_of_the_way(name.as_str());
     let mut headers: Vec<_> = edits.set.iter().filter(told_of_visitor).cloned().collect();
     headers.extend(left(&question.headers, edits));
-    headers.extend(uri(gateway, edits.target.as_deref().unwrap_or(&question.target)));
+    let target = match gateway {
+        Gateway::Caddy => edits.target.as_deref().map(caddy::rewritable).transpose()?,
+        _ => Some(edits.target.as_deref().unwrap_or(&question.target).into()),
+    };
+    headers.extend(target.and_then(|to| Some((URI, HeaderValue::from_str(&to).ok()?))));
     let names = match gateway {
         Gateway::Envoy => Some(ENVOY_REMOVE),
         Gateway::Haproxy => Some(REMOVE),
@@ -50,17 +63,7 @@ pub fn go_on(gateway: Gateway, question: &Question, edits: &Edits, request_id: &
     }
     headers.push((header::CONTENT_LENGTH, HeaderValue::from_static("0")));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-    Reply { status: 200, headers, body: Bytes::new() }
-}
-
-/// The target to go on to. Caddy, rewriting, keeps the old query unless the new target has one,
-/// be it empty.
-fn uri(gateway: Gateway, target: &str) -> Option<(HeaderName, HeaderValue)> {
-    let value = match gateway {
-        Gateway::Caddy if !target.contains('?') => HeaderValue::try_from(format!("{target}?")),
-        _ => HeaderValue::try_from(target),
-    };
-    Some((URI, value.ok()?))
+    Ok(Reply { status: 200, headers, body: Bytes::new() })
 }
 
 /// What is left of fields that were taken something out of, and the [`SHARED`] ones.

@@ -17,6 +17,7 @@
 //! It is the first who embeds [`Gate`]: a [`Journey`] that ends where others set out.
 
 mod answer;
+mod caddy;
 mod connection;
 mod question;
 
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-use self::question::Question;
+use self::question::{Confusion, Question};
 use crate::gate::{Body, Fault, Peer, Refusal, RequestView};
 use crate::plan::Decision;
 use crate::proxy::head::Parsed;
@@ -77,23 +78,24 @@ impl Desk {
         };
         let step = self.gate.judge(&mut journey, &view).await;
         let gateway = self.decision.gateway;
-        let (reply, status) = match (step, journey.forward()) {
+        let granted = match (&step, journey.forward()) {
             (Step::Forward, Some(forward)) => {
                 let request_id = journey.request_id();
-                (answer::go_on(gateway, &question, &forward.edits, request_id), 200)
+                Some(answer::go_on(gateway, &question, &forward.edits, request_id))
             }
-            (Step::Answer(refusal), _) if refusal.status >= 400 => {
-                let status = refusal.status;
-                (answer::refused(gateway, refusal), status)
-            }
+            _ => None,
+        };
+        let reply = match (granted, step) {
+            (Some(Ok(reply)), _) => reply,
+            (Some(Err(refusal)), _) => journey.refuse(&refusal),
+            (None, Step::Answer(reply)) if reply.status >= 400 => reply,
             // Nothing else comes of a judgement here. Did it, it must not let anybody in.
-            _ => {
+            (None, _) => {
                 let detail = "there is no decision on this request";
-                let refusal = journey.fault(Fault::UpstreamUnavailable, detail);
-                let status = refusal.status;
-                (answer::refused(gateway, refusal), status)
+                journey.fault(Fault::UpstreamUnavailable, detail)
             }
         };
+        let status = reply.status;
         journey.record(&Trace {
             method: view.method.as_str(),
             path: view.path(),
@@ -101,11 +103,11 @@ impl Desk {
             status,
             kind: Kind::Decision,
         });
-        reply
+        if status == 200 { reply } else { answer::refused(gateway, reply) }
     }
 
     /// The gateway's own fault, which says so to whoever runs it.
-    fn puzzled_by(&self, mut journey: Journey, peer: Peer, why: question::Fault) -> Reply {
+    fn puzzled_by(&self, mut journey: Journey, peer: Peer, why: Confusion) -> Reply {
         if self.puzzled.happened(Instant::now()).is_some() {
             tracing::warn!(
                 gateway = self.decision.gateway.name(),
@@ -113,7 +115,7 @@ impl Desk {
                  gateway's configuration with its recipe, and `decision.for` with the gateway"
             );
         }
-        self.misheard(&mut journey, peer, &Refusal::fault(why.kind(), why.to_string()))
+        self.misheard(&mut journey, peer, &Refusal::fault(Fault::BadRequest, why.to_string()))
     }
 
     /// Answers what is no question.

@@ -21,7 +21,7 @@ pub struct Question {
 
 /// Why a question cannot be understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum Confusion {
     /// The gateway does not send what it should.
     #[error("`{0}` is missing")]
     Missing(&'static str),
@@ -36,33 +36,26 @@ pub enum Fault {
     OtherPrefix,
 }
 
-impl Fault {
-    /// What it is as a refusal.
-    pub const fn kind(&self) -> crate::gate::Fault {
-        crate::gate::Fault::BadRequest
-    }
-}
-
 impl Question {
     /// Reads a question.
     ///
     /// # Errors
     /// A field is missing or there twice, or what it holds is none.
-    pub fn of(decision: &Decision, asked: Parsed) -> Result<Self, Fault> {
+    pub fn of(decision: &Decision, asked: Parsed) -> Result<Self, Confusion> {
         let Parsed { method, target, mut headers, .. } = asked;
         let question = match decision.gateway.carriers() {
             Some(carriers) => told(carriers, headers)?,
             None => {
                 one(&headers, "host")?;
                 let target = target.strip_prefix(&decision.path_prefix).map(str::to_owned);
-                let target = target.ok_or(Fault::OtherPrefix)?;
+                let target = target.ok_or(Confusion::OtherPrefix)?;
                 // Another gateway's fields are the client's here, and mean nothing.
                 headers.remove(header::CONTENT_LENGTH);
                 Self { method, target, headers }
             }
         };
         head::examine_line(question.method.as_str(), question.target.as_bytes())
-            .map_err(|_| Fault::Malformed("the request line"))?;
+            .map_err(|_| Confusion::Malformed("the request line"))?;
         Ok(question)
     }
 
@@ -91,12 +84,12 @@ impl Question {
     }
 }
 
-fn told(carriers: Carriers, mut headers: HeaderMap) -> Result<Question, Fault> {
+fn told(carriers: Carriers, mut headers: HeaderMap) -> Result<Question, Confusion> {
     let Carriers { method, host, uri } = carriers;
-    let of = Fault::Malformed(method);
+    let of = Confusion::Malformed(method);
     let told_method = Method::from_bytes(one(&headers, method)?.as_bytes()).map_err(|_| of)?;
     let told_host = one(&headers, host)?.clone();
-    let target = one(&headers, uri)?.to_str().map_err(|_| Fault::Malformed(uri))?.to_owned();
+    let target = one(&headers, uri)?.to_str().map_err(|_| Confusion::Malformed(uri))?.to_owned();
     for name in [method, host, uri] {
         headers.remove(name);
     }
@@ -106,9 +99,10 @@ fn told(carriers: Carriers, mut headers: HeaderMap) -> Result<Question, Fault> {
 }
 
 /// The one value of a field, in whatever spelling it is there.
-fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h HeaderValue, Fault> {
+fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h HeaderValue, Confusion> {
     // One in another spelling alone is nobody's but the client's.
-    let value = headers.get(name).filter(|value| !value.is_empty()).ok_or(Fault::Missing(name))?;
+    let value =
+        headers.get(name).filter(|value| !value.is_empty()).ok_or(Confusion::Missing(name))?;
     let alike = headers.iter().filter(|(sent, _)| folds_alike(sent.as_str(), name));
-    if alike.count() == 1 { Ok(value) } else { Err(Fault::Doubled(name)) }
+    if alike.count() == 1 { Ok(value) } else { Err(Confusion::Doubled(name)) }
 }

@@ -267,9 +267,13 @@ impl Journey {
 
     /// The answer to a fault, noted for the log.
     pub fn fault(&mut self, fault: Fault, detail: &'static str) -> Reply {
-        let refusal = Refusal::fault(fault, detail);
+        self.refuse(&Refusal::fault(fault, detail))
+    }
+
+    /// The answer to a request that goes no further after all, noted for the log.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal) -> Reply {
         self.code = Some(refusal.code());
-        self.reply(&refusal)
+        self.reply(refusal)
     }
 
     /// Notes why the backend could not answer.

@@ -126,7 +126,7 @@ async fn run(sockets: Sockets, gateway: &Gateway, threads: usize) -> bool {
     }
     let asked = current.load().plan.process.decision.clone();
     if let Some((bound, decision)) = sockets.decision.zip(asked) {
-        tracing::info!(address = %bound.address(), gateway = decision.gateway.name(), "decision");
+        tracing::info!(address = %bound.address(), gateway = decision.gateway.name(), "decisions");
         let desk = Desk::new(front.gate().clone(), decision);
         tokio::spawn(serve_gateway(bound, desk, drain.clone(), gateway.metrics().clone()));
     }

@@ -72,7 +72,9 @@ async fn every_gateway_is_told_who_asks_and_of_refusals_the_whole_answer() {
         assert_eq!(yes.header("countersign-id"), Some("u-1001"));
         assert_eq!(yes.header("cookie"), Some("a=1"), "{gateway}: what is left");
         assert_eq!(yes.header("authorization"), None, "{gateway}: nothing is left");
-        assert_eq!(yes.header("countersign-uri"), Some("/c?a=1"));
+        // Caddy decodes what it rewrites, and so rewrites only where it must.
+        let uri = (gateway != "caddy").then_some("/c?a=1");
+        assert_eq!(yes.header("countersign-uri"), uri, "{gateway}");
         for of_the_way in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"] {
             assert_eq!(yes.header(of_the_way), None, "{gateway}: {of_the_way}");
         }
@@ -184,11 +186,9 @@ async fn questions_are_counted_and_logged_like_requests_and_share_a_connection()
         let asked = Request::new(method, &format!("/judge{target}{}", good()))
             .host(HOST)
             .header("Content-Type", "application/json")
-            .header("Content-Length", &body.len().to_string())
-            .header("X-Request-Id", "r-of-envoy");
-        let head = asked.bytes();
-        connection.send(&head).await;
-        connection.send(body.as_bytes()).await;
+            .header("X-Request-Id", "r-of-envoy")
+            .body(body);
+        connection.send(&asked.bytes()).await;
         let answer = match method {
             "HEAD" => connection.response_to_head().await,
             _ => connection.response().await,
@@ -204,7 +204,9 @@ async fn questions_are_counted_and_logged_like_requests_and_share_a_connection()
     let answered = [("site", "chat"), ("code", "200")];
     assert_eq!(metrics.sum("countersign_http_requests_total", &answered), 4.0);
     let line = gateway.log_line("\"message\":\"decision\"").await;
-    assert!(line.contains("\"path\":\"/socket\"") && line.contains("r-of-envoy"), "{line}");
+    for part in ["\"path\":\"/socket\"", "r-of-envoy", "\"target\":\"access\""] {
+        assert!(line.contains(part), "{line}");
+    }
     assert!(!gateway.log().contains("access_token"));
 }
 
