@@ -69,7 +69,10 @@ pub fn go_on(
 /// What is left of fields that were taken something out of, and the [`SHARED`] ones.
 fn left(sent: &HeaderMap, edits: &Edits) -> Vec<(HeaderName, HeaderValue)> {
     let mut left = edits.append.clone();
-    let whole = SHARED.into_iter().filter(|name| !edits.remove.contains(name));
+    let changed = |name: &HeaderName| {
+        edits.remove.contains(name) || edits.set.iter().any(|(set, _)| set == name)
+    };
+    let whole = SHARED.into_iter().filter(|name| !changed(name));
     for name in whole {
         left.extend(sent.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
@@ -112,4 +115,130 @@ pub fn refused(gateway: Gateway, mut reply: Reply) -> Reply {
         }
     }
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        fields.iter().map(pair).collect()
+    }
+
+    /// What is answered about a request whose edits are these, without what every answer has.
+    fn answered(
+        gateway: Gateway,
+        sent: &[(&'static str, &'static str)],
+        edits: &Edits,
+    ) -> Vec<(String, String)> {
+        let question =
+            Question { method: Method::GET, target: "/c?a=1".into(), headers: headers(sent) };
+        let reply = go_on(gateway, &question, edits, "r-1").unwrap();
+        assert_eq!(reply.status, 200);
+        let common = ["countersign-request-id", "content-length", "cache-control"];
+        let text = |(name, value): &(HeaderName, HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap().to_string())
+        };
+        let fields = reply.headers.iter().map(text);
+        fields.filter(|(name, _)| !common.contains(&name.as_str())).collect()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    fn set(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
+        (HeaderName::from_static(name), HeaderValue::from_static(value))
+    }
+
+    #[test]
+    fn what_is_left_of_shared_fields_is_said_also_where_nothing_was_taken() {
+        let sent = [("authorization", "Basic x"), ("cookie", "a=1"), ("accept", "*/*")];
+        let uri = ("countersign-uri", "/c?a=1");
+        let whole = pairs(&[("authorization", "Basic x"), ("cookie", "a=1"), uri]);
+        assert_eq!(answered(Gateway::Nginx, &sent, &Edits::default()), whole);
+        let edits = Edits {
+            remove: vec![header::AUTHORIZATION, header::COOKIE],
+            append: vec![set("cookie", "b=2"), set("cookie", "c=3")],
+            ..Edits::default()
+        };
+        let left = pairs(&[("cookie", "b=2; c=3"), uri]);
+        assert_eq!(answered(Gateway::Nginx, &sent, &edits), left);
+    }
+
+    #[test]
+    fn a_field_that_is_set_is_said_once() {
+        let edits = Edits { set: vec![set("authorization", "Bearer ours")], ..Edits::default() };
+        let told = answered(Gateway::Traefik, &[("authorization", "Basic x")], &edits);
+        let uri = ("countersign-uri", "/c?a=1");
+        assert_eq!(told, pairs(&[("authorization", "Bearer ours"), uri]));
+    }
+
+    #[test]
+    fn what_is_told_of_the_way_stays_here() {
+        let edits = Edits {
+            set: vec![set("x-forwarded-for", "192.0.2.1"), set("x-forwarded-user", "ada")],
+            ..Edits::default()
+        };
+        let told = answered(Gateway::Caddy, &[], &edits);
+        assert_eq!(told, pairs(&[("x-forwarded-user", "ada")]));
+    }
+
+    #[test]
+    fn who_can_remove_is_told_what_was_sent_and_is_not_set_anew() {
+        let edits = Edits {
+            remove: vec![
+                HeaderName::from_static("x-original-url"),
+                HeaderName::from_static("x-identifier-hash"),
+                HeaderName::from_static("countersign-id"),
+                header::COOKIE,
+                header::REFERER,
+            ],
+            set: vec![set("countersign-id", "ada")],
+            append: vec![set("cookie", "b=2")],
+            ..Edits::default()
+        };
+        let sent = [
+            ("x-original-url", "/x"),
+            ("x-identifier-hash", "00"),
+            ("countersign-id", "admin"),
+            ("cookie", "a=1; b=2"),
+        ];
+        for (gateway, name) in [
+            (Gateway::Envoy, "x-envoy-auth-headers-to-remove"),
+            (Gateway::Haproxy, "countersign-remove"),
+        ] {
+            let told = answered(gateway, &sent, &edits);
+            let gone = told.iter().find(|(found, _)| found == name);
+            assert_eq!(
+                gone.map(|(_, list)| list.as_str()),
+                Some("x-identifier-hash,x-original-url")
+            );
+        }
+    }
+
+    #[test]
+    fn nginx_alone_is_told_another_status() {
+        let reply = |status| Reply { status, headers: Vec::new(), body: Bytes::new() };
+        for status in [400, 401, 403, 421, 429, 503] {
+            for gateway in Gateway::ALL {
+                let refused = refused(gateway, reply(status));
+                let expected = match (gateway, status) {
+                    (Gateway::Nginx, 401) => (401, Some("401")),
+                    (Gateway::Nginx, 400) => (403, Some("400")),
+                    (Gateway::Nginx, 403) => (403, Some("403")),
+                    (Gateway::Nginx, 421) => (403, Some("421")),
+                    (Gateway::Nginx, 429) => (403, Some("429")),
+                    (Gateway::Nginx, _) => (403, Some("503")),
+                    _ => (status, None),
+                };
+                assert_eq!((refused.status, refused.header(REFUSED)), expected, "{gateway:?}");
+            }
+        }
+    }
 }
