@@ -2,11 +2,11 @@
 //! and forwards it by itself.
 //!
 //! - A question is one request without a body. Method, host and target of the visitor's
-//!   request come in the fields that the configured gateway uses ([`question`]); all others
+//!   request come in the fields that the configured gateway uses (`question`); all others
 //!   decide nothing. A field that is missing, or there twice in whatever spelling, is a fault of
 //!   the gateway's configuration: 400, for every gateway.
 //! - The answer is 200 with what the backend is to be told, or the refusal as the visitor is to
-//!   get it ([`answer`]).
+//!   get it (`answer`).
 //! - The gateway is trusted like a proxy of `trusted_proxies`: nobody else may reach this
 //!   listener. Its `X-Forwarded-For` and `X-Request-Id` are believed, for the log.
 //! - Answers, bodies and live connections are never seen, so there are no sessions to bind, no
