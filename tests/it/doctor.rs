@@ -238,7 +238,41 @@ async fn a_backend_that_is_down_is_a_finding() {
     let gateway = chat(&format!("http://{}", ports::free()), "prefer").start().await;
     let visit = Visit::to(&gateway, &[]).await;
     assert_eq!((visit.code, visit.findings()), (1, vec!["backend"]), "{:#}", visit.report);
-    assert_eq!(visit.state("bypass"), "ok", "nobody gets to it");
+    assert_eq!(visit.state("bypass"), "unknown", "nor does the gateway get to it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nothing_can_be_told_nothing_is_sound() {
+    let pair = countersign::dialect::fresh::pair(countersign::dialect::Algorithm::ES256).unwrap();
+    let echo = Echo::start().await;
+    echo.will_say("/", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+    let site = format!(
+        "  chat: {{ hosts: [{HOST}], upstream: \"http://{}\", dialect: jwt, \
+         keys: [ {{ id: k1, public_key: {{ file: k1.pem }} }} ] }}\n",
+        echo.address
+    );
+    let setup = Setup::new(site).file("k1.pem", pair.public.as_bytes()).top("verbs: off");
+    let gateway = setup.start().await;
+    let visit = Visit::to(&gateway, &[]).await;
+    assert_eq!((visit.code, visit.findings()), (2, vec![]), "{:#}", visit.report);
+    assert_eq!(visit.report["told"], false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_token_is_for_nobody_else_who_listens_there() {
+    let echo = Echo::start().await;
+    let (_folder, config) = written(&format!(
+        "version: 1\nlisteners: [ {{ address: \"{}\" }} ]\n\
+         admin: {{ address: \"{}\", token: {{ value: a-token-for-countersign-alone }} }}\nsites:\n{}",
+        ports::free(),
+        echo.address,
+        dialect("jwt").site("chat", HOST, "http://127.0.0.1:9", "require"),
+    ));
+    let visit = Visit::of(&config, &[]).await;
+    assert_eq!(visit.state("in force"), "unknown", "{:#}", visit.report);
+    let received = echo.received();
+    assert!(!received.is_empty(), "it was asked");
+    assert!(received.iter().all(|one| one.header("Authorization").is_none()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

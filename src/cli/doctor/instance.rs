@@ -54,6 +54,15 @@ pub async fn in_force(plan: &Plan, site: &Site) -> Vec<Check> {
         return vec![Check::unknown("in force", detail).hint(hint)];
     };
     let place = Place::of_listener(address);
+    // The token is for nobody else who may listen there.
+    match get(&place, "/readyz", None).await {
+        Ok(answer) if answer.json().is_some_and(|told| told.get("status").is_some()) => {}
+        Ok(_) => {
+            let detail = format!("what listens at {} is not Countersign", place.shown);
+            return vec![Check::unknown("in force", detail)];
+        }
+        Err(why) => return vec![unseen("in force", &why)],
+    }
     let bearer = [b"Bearer ", token.expose()].concat();
     let path = format!("/v1/sites/{}/keys", site.name);
     let answer = match get(&place, &path, HeaderValue::try_from(bearer).ok()).await {

@@ -93,10 +93,10 @@ pub fn main(args: &Args) -> u8 {
     // Without a terminal, or with NO_COLOR, the stream drops the colours.
     let mut out = anstream::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    match (report.reached, report.sound) {
-        (false, _) => exit::FAULT,
-        (true, true) => exit::YES,
-        (true, false) => exit::NO,
+    match (report.reached, report.sound, report.told) {
+        (false, ..) | (true, true, false) => exit::FAULT,
+        (true, true, true) => exit::YES,
+        (true, false, _) => exit::NO,
     }
 }
 
@@ -118,6 +118,9 @@ fn examined(plan: &Plan, args: &Args) -> Result<Report, String> {
         .map_err(|error| error.to_string())?;
     runtime.block_on(examine(plan, site, args, private.as_deref()))
 }
+
+/// The checks that tell who is let through and who is not.
+const TELLING: &[&str] = &["guest", "signed", "altered", "backend", "spoofing", "bypass"];
 
 /// From the file outwards; what cannot be reached ends it.
 async fn examine(
@@ -142,13 +145,16 @@ async fn examine(
     checks.extend(paper::warnings(plan, site));
     checks.extend(instance::ready(plan).await);
     checks.extend(instance::in_force(plan, site).await);
+    let mut sees_backend = false;
     let reached = match chain.reached().await {
         Ok(found) => {
             let answers =
                 found.iter().all(|check| check.name != "gateway" || check.state == State::Ok);
             checks.extend(found);
             if answers {
-                checks.extend(through(&chain, private, args).await);
+                let (found, sees) = through(&chain, private, args).await;
+                checks.extend(found);
+                sees_backend = sees;
             }
             true
         }
@@ -157,19 +163,21 @@ async fn examine(
             false
         }
     };
-    checks.extend(backend::bypass(&chain, &args.path).await);
+    checks.extend(backend::bypass(&chain, &args.path, sees_backend).await);
     for check in &mut checks {
         if check.state == State::Finding && args.allow.iter().any(|name| name == check.name) {
             check.state = State::Warning;
         }
     }
     let sound = checks.iter().all(|check| check.state != State::Finding);
-    let site = site.name.to_string();
-    Ok(Report { site, gateway: format!("{} as {host}", gateway.shown), reached, sound, checks })
+    let tells = |check: &Check| TELLING.contains(&check.name) && check.state != State::Unknown;
+    let told = checks.iter().any(tells);
+    let (site, gateway) = (site.name.to_string(), format!("{} as {host}", gateway.shown));
+    Ok(Report { site, gateway, reached, told, sound, checks })
 }
 
-/// What can be seen from where visitors are.
-async fn through(chain: &Chain<'_>, private: Option<&[u8]>, args: &Args) -> Vec<Check> {
+/// What can be seen from where visitors are, and whether the backend is.
+async fn through(chain: &Chain<'_>, private: Option<&[u8]>, args: &Args) -> (Vec<Check>, bool) {
     let mut checks = Vec::new();
     let visitor = Visitor::signed(chain.site, private, UnixTime::now());
     if let Err(why) = &visitor {
@@ -185,8 +193,9 @@ async fn through(chain: &Chain<'_>, private: Option<&[u8]>, args: &Args) -> Vec<
         checks.push(Check::unknown("signed", detail));
     }
     checks.extend(chain.assertion().await);
-    checks.extend(backend::sees(chain, visitor.as_ref(), &args.path).await);
-    checks
+    let (found, sees_backend) = backend::sees(chain, visitor.as_ref(), &args.path).await;
+    checks.extend(found);
+    (checks, sees_backend)
 }
 
 /// Whether keys can be had where they come from; they are there afterwards.

@@ -52,13 +52,13 @@ impl Check {
     }
 
     fn new(name: &'static str, state: State, detail: impl Into<String>) -> Self {
-        Self { name, state, detail: detail.into(), hint: None }
+        Self { name, state, detail: printable(&detail.into()), hint: None }
     }
 
     /// The same, with what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(printable(&hint.into()));
         self
     }
 }
@@ -72,6 +72,8 @@ pub struct Report {
     pub gateway: String,
     /// Whether it could be asked at all.
     pub reached: bool,
+    /// Whether anything could be told of who is let through and who is not.
+    pub told: bool,
     /// Whether nothing is wrong.
     pub sound: bool,
     /// In the order in which they were made.
@@ -104,20 +106,36 @@ impl Report {
         }
         let count = |wanted| self.checks.iter().filter(|check| check.state == wanted).count();
         let (findings, warnings) = (count(State::Finding), count(State::Warning));
-        out.push_str(&match (self.reached, self.sound) {
-            (false, _) => format!("\n{RED}the gateway cannot be reached{PLAIN}\n"),
-            (true, true) => format!("\n{GREEN}sound{PLAIN}, {}\n", counted(warnings, "warning")),
-            (true, false) => format!(
-                "\n{RED}{}{PLAIN}, {}\n",
-                counted(findings, "finding"),
-                counted(warnings, "warning")
-            ),
+        let (findings, warnings) = (counted(findings, "finding"), counted(warnings, "warning"));
+        out.push_str(&match (self.reached, self.sound, self.told) {
+            (false, ..) => format!("\n{RED}the gateway cannot be reached{PLAIN}\n"),
+            (true, false, _) => format!("\n{RED}{findings}{PLAIN}, {warnings}\n"),
+            (true, true, false) => format!("\n{YELLOW}nothing can be told{PLAIN}, {warnings}\n"),
+            (true, true, true) => format!("\n{GREEN}sound{PLAIN}, {warnings}\n"),
         });
         out
     }
 }
 
+/// Much of it was sent by whoever answers, and goes to somebody's terminal.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 fn counted(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_was_answered_drives_the_terminal() {
+        let answered = "\u{1b}]0;pwned\u{7}\u{9b}2J\r\nfoo";
+        let check = Check::finding("signed", answered).hint("\u{1b}[2J");
+        assert!(!check.detail.contains(char::is_control), "{check:?}");
+        assert!(!check.hint.unwrap().contains(char::is_control));
+    }
 }

@@ -193,6 +193,10 @@ fn every_backend_is_listed_with_whether_it_is_executed() {
         let name = entry.file_name().into_string().expect("a name");
         let row = page.lines().find(|line| line.contains(&format!("]({name}/")));
         let row = row.unwrap_or_else(|| panic!("examples/backends/README.md does not list {name}"));
+        // A whole chat server, which reads no assertion: tests/browser drives it.
+        if name == "matrix-synapse" {
+            continue;
+        }
         if row.ends_with("| yes |") {
             executed.push(name);
         } else {
