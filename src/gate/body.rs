@@ -1,8 +1,9 @@
 //! Which bodies are looked at, and which are refused because they cannot be.
 //!
 //! A body is read only where the dialect finds credentials in bodies or names identity
-//! fields, or a translation writes into bodies, and only if a backend might read fields from its type: JSON, forms,
-//! `text/plain`, none named. It is refused if it is larger than the limit (413), or
+//! fields, or a translation writes into bodies, and only if a backend might read fields from
+//! its type: JSON, forms, `text/plain`, none named, and whatever has `json` or `urlencoded`
+//! somewhere in its `Content-Type` or cannot be read as a type. It is refused if it is larger than the limit (413), or
 //! compressed or in a charset that we do not read (415). `multipart` bodies stream however
 //! large; they are read beforehand only where the credential may be a part of one, and
 //! then only up to the limit. Every other type streams untouched.
@@ -172,6 +173,7 @@ impl Kind {
         let mut fields = headers.get_all(header::CONTENT_TYPE).iter();
         let Some(first) = fields.next() else { return Self::Untyped };
         let text = text(first);
+        let text = text.trim_ascii();
         let lower = text.to_ascii_lowercase();
         if fields.next().is_some() {
             let is_multipart = |value: &http::HeaderValue| {
@@ -180,19 +182,40 @@ impl Kind {
             let any = headers.get_all(header::CONTENT_TYPE).iter().any(is_multipart);
             return if any { Self::Multipart(None) } else { Self::Untyped };
         }
-        let essence = lower.split(';').next().unwrap_or_default().trim();
-        match essence.split_once('/') {
-            Some(("multipart", _)) => Self::Multipart(boundary(&text, &lower)),
-            _ if lower.contains("multipart/") => Self::Multipart(None),
-            None => Self::Untyped,
+        // Rails ends a type at a comma, PHP at a space too.
+        let cut = |at: char| at == ';' || at == ',' || at.is_ascii_whitespace();
+        let (essence, rest) = lower.split_at(lower.find(cut).unwrap_or(lower.len()));
+        let rest = rest.trim_start();
+        let is_clear = rest.is_empty() || rest.starts_with(';') && !rest.contains(',');
+        let named = [essence, rest].iter().any(|text| text.contains("multipart/"));
+        match essence.split_once('/').filter(|(family, kind)| is_token(family) && is_token(kind)) {
+            Some(("multipart", _)) => Self::Multipart(boundary(text, &lower)),
+            _ if named => Self::Multipart(None),
+            Some(_) if !is_clear => Self::Untyped,
             Some(("application", "x-www-form-urlencoded")) => Self::Form,
-            Some(("text", "plain")) => Self::Text,
-            Some((_, "json" | "x-json")) => Self::Json,
-            Some((_, subtype)) if subtype.ends_with("+json") => Self::Json,
-            Some(_) if lower.contains(',') => Self::Untyped,
-            Some(_) => Self::Opaque,
+            Some(("text", "plain")) if !is_mixed(rest) => Self::Text,
+            Some((_, kind)) if holds_json(kind) && !lower.contains("urlencoded") => Self::Json,
+            // Laravel looks for JSON's name anywhere in the field, and others know synonyms.
+            Some(_) if !is_mixed(&lower) => Self::Opaque,
+            _ => Self::Untyped,
         }
     }
+}
+
+/// Whether a subtype says that it is JSON, to every reader.
+fn holds_json(kind: &str) -> bool {
+    matches!(kind, "json" | "x-json" | "csp-report") || kind.ends_with("+json")
+}
+
+/// Whether a type has something in it that some backend takes for JSON or a form.
+fn is_mixed(lower: &str) -> bool {
+    ["json", "urlencoded"].iter().any(|word| lower.contains(word))
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(known)
 }
 
 /// The one boundary that a `Content-Type` names (RFC 2046 §5.1.1), if there is no doubt.
@@ -204,10 +227,12 @@ fn boundary(text: &str, lower: &str) -> Option<String> {
     let value = text.get(before.len()..)?.get("boundary".len()..)?.strip_prefix('=')?;
     let (value, rest) = match value.strip_prefix('"') {
         Some(quoted) => quoted.split_once('"')?,
-        None => value.split_at(value.find([';', ' ', '\t']).unwrap_or(value.len())),
+        // PHP takes a space before the semicolon for the boundary's last letter.
+        None => value.split_at(value.find(';').unwrap_or(value.len())),
     };
     let rest = rest.trim_start();
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+    // RFC 2046 has a comma too, at which PHP and Rack end it.
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_-./:=? ".contains(&byte);
     let sound = (1..=70).contains(&value.len()) && value.bytes().all(known);
     // Browsers have the word in the boundary itself; behind it, it would be a second one.
     let again = rest.to_ascii_lowercase().contains("boundary");
@@ -275,6 +300,9 @@ mod tests {
             (&typed("application/x-www-form-urlencoded"), Ok(Some(100))),
             (&typed("text/plain"), Ok(Some(100))),
             (&typed("nonsense"), Ok(Some(100))),
+            (&typed("application/jsonrequest"), Ok(Some(100))),
+            (&typed("application/octet-stream"), Ok(None)),
+            (&[("content-type", "text/x-json"), ("content-length", "101")], Err("body_too_large")),
             (&typed("image/png, application/json"), Ok(Some(100))),
             (&[("content-type", "image/png"), ("content-type", "text/plain")], Ok(Some(100))),
             (&[("content-length", "100")], Ok(Some(100))),
@@ -312,6 +340,68 @@ mod tests {
     }
 
     #[test]
+    fn a_type_is_what_the_most_careless_backend_takes_it_for() {
+        for (value, expected) in [
+            ("application/json", Kind::Json),
+            ("application/json ; charset=utf-8", Kind::Json),
+            ("\tAPPLICATION/JSON\t", Kind::Json),
+            ("application/vnd.api+json; x=y", Kind::Json),
+            ("application/csp-report", Kind::Json),
+            ("application/x-www-form-urlencoded;charset=utf-8", Kind::Form),
+            ("text/plain; charset=utf-8", Kind::Text),
+            // Rails' synonyms, and whatever else sounds like them.
+            ("application/jsonrequest", Kind::Untyped),
+            ("text/json5", Kind::Untyped),
+            ("application/x-ndjson", Kind::Untyped),
+            // PHP and Rails end a type before its semicolon.
+            ("application/x-www-form-urlencoded x", Kind::Untyped),
+            ("application/x-www-form-urlencoded\tx", Kind::Untyped),
+            ("application/x-www-form-urlencoded,x", Kind::Untyped),
+            ("application/json x", Kind::Untyped),
+            ("application/json, text/html", Kind::Untyped),
+            ("text/plain x", Kind::Untyped),
+            ("image/png x", Kind::Untyped),
+            // Laravel and others look anywhere.
+            ("image/png; a=/json", Kind::Untyped),
+            ("image/png; a=+JSON", Kind::Untyped),
+            ("text/html;application/x-www-form-urlencoded", Kind::Untyped),
+            ("application/json; a=x-www-form-urlencoded", Kind::Untyped),
+            ("application/x-www-form-urlencoded+json", Kind::Untyped),
+            // No types at all.
+            ("", Kind::Untyped),
+            ("json", Kind::Untyped),
+            ("/json", Kind::Untyped),
+            ("image/", Kind::Untyped),
+            ("\"image/png\"", Kind::Untyped),
+            (";application/json", Kind::Untyped),
+            ("application/ json", Kind::Untyped),
+            ("image/png", Kind::Opaque),
+            ("IMAGE/PNG", Kind::Opaque),
+            (" image/png ; name=\"a b.png\" ", Kind::Opaque),
+            ("application/octet-stream", Kind::Opaque),
+            ("application/pdf", Kind::Opaque),
+            ("application/graphql", Kind::Opaque),
+            ("text/html; charset=utf-8", Kind::Opaque),
+            ("image/png; a=multipart/form-data", Kind::Multipart(None)),
+            ("multipart/form-data; boundary=x; a=json", Kind::Multipart(Some("x".into()))),
+        ] {
+            let found = Kind::of(&headers(&[("content-type", value)]));
+            assert_eq!(found, expected, "{value:?}");
+        }
+        // What JavaScript trims, and bytes that are no UTF-8.
+        for (value, expected) in [
+            (&b"image/png\xa0"[..], Kind::Untyped),
+            (b"application/json\xc2\xa0", Kind::Untyped),
+            (b"text/plain\xff", Kind::Untyped),
+            (b"image/png; name=\"\xe9.png\"", Kind::Opaque),
+        ] {
+            let value = http::HeaderValue::from_bytes(value).unwrap();
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value.clone())]);
+            assert_eq!(Kind::of(&headers), expected, "{value:?}");
+        }
+    }
+
+    #[test]
     fn a_boundary_about_which_readers_could_differ_is_none() {
         for (value, expected) in [
             ("multipart/form-data; boundary=abc", Some("abc")),
@@ -328,6 +418,10 @@ mod tests {
             ("multipart/form-data; xboundary=a", None),
             ("multipart/form-data; boundary*=utf-8''a", None),
             ("multipart/form-data; boundary =a", None),
+            ("multipart/form-data; boundary=a ;charset=utf-8", None),
+            ("multipart/form-data; boundary=a\t", Some("a")),
+            ("multipart/form-data; boundary=a,b", None),
+            ("multipart/form-data; boundary=\"a,b\"", None),
             ("multipart/form-data; boundary=a\"b", None),
             ("multipart/form-data; boundary=\"a\"b", None),
             ("multipart/form-data boundary=a", None),
