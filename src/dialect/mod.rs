@@ -59,7 +59,7 @@ pub struct Dialect {
 }
 
 /// What a request presented as proof.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Credential<'a> {
     /// A compact JWS (RFC 7515 §3.1).
     Token(Cow<'a, str>),
@@ -69,7 +69,7 @@ pub enum Credential<'a> {
 
 /// A message authentication code and the fields that it may cover; absent is `None`,
 /// never empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Hash<'a> {
     /// The code itself, as sent.
     pub proof: Cow<'a, str>,
@@ -79,6 +79,21 @@ pub struct Hash<'a> {
     pub email: Option<Cow<'a, str>>,
     /// The name beside it.
     pub name: Option<Cow<'a, str>>,
+}
+
+impl std::fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Token(token) => write!(f, "Token({} bytes)", token.len()),
+            Self::Hash(hash) => hash.fmt(f),
+        }
+    }
+}
+
+impl std::fmt::Debug for Hash<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hash({} bytes)", self.proof.len())
+    }
 }
 
 /// The closed set of ways to prove.

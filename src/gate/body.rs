@@ -15,13 +15,14 @@
 use http::{HeaderMap, header};
 
 use super::policy::Mode;
+use super::shown::Size;
 use super::source::text;
 use super::{Fault, Refusal, RequestView};
 use crate::dialect::Carrier;
 use crate::plan::{Due, Plan, Settings, Site};
 
 /// What is known of a request's body when it is judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Body<'a> {
     /// It has not been looked at: nothing in it counts.
     #[default]
@@ -38,6 +39,20 @@ pub enum Body<'a> {
     /// its body counts, and nobody here can answer the client, neither a preflight nor at one
     /// of the widget's endpoints.
     Elsewhere,
+}
+
+impl std::fmt::Debug for Body<'_> {
+    /// Without its bytes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unseen => f.write_str("Unseen"),
+            Self::Whole(bytes) => f.debug_tuple("Whole").field(&Size(bytes.len())).finish(),
+            Self::TooLarge => f.write_str("TooLarge"),
+            Self::Late => f.write_str("Late"),
+            Self::Broken => f.write_str("Broken"),
+            Self::Elsewhere => f.write_str("Elsewhere"),
+        }
+    }
 }
 
 /// How much of a body is to be read before the request is judged.

@@ -2,11 +2,11 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{NewBody, contract};
+use super::{NewBody, contract, shown};
 
 /// Changes to a request's head: pure data, safe to apply more than once. Applied in the
 /// order of its members.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Edits {
     /// The new origin-form target, if it changes.
     pub target: Option<String>,
@@ -17,6 +17,18 @@ pub struct Edits {
     /// Header fields to append: what stays of fields that occur several times. Applied
     /// last; every name here is in `remove` too, and in none of `set`.
     pub append: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl std::fmt::Debug for Edits {
+    /// Names and lengths: the values are credentials and identities.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edits")
+            .field("target", &self.target.as_deref().map(shown::Target))
+            .field("remove", &self.remove)
+            .field("set", &shown::List(&self.set))
+            .field("append", &shown::List(&self.append))
+            .finish()
+    }
 }
 
 impl Edits {

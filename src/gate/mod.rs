@@ -35,6 +35,7 @@ mod query;
 mod reading;
 pub mod route;
 pub(crate) mod session;
+pub(crate) mod shown;
 mod source;
 mod spent;
 #[cfg(test)]
@@ -65,7 +66,7 @@ pub use source::offers;
 pub use verb::Verb;
 
 /// What the gate sees of a request: borrowed, and of no particular server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RequestView<'a> {
     /// Method, as sent.
     pub method: &'a Method,
@@ -101,6 +102,24 @@ impl<'a> RequestView<'a> {
     pub fn query(&self) -> Option<&'a str> {
         let end = memchr::memchr(b'?', self.target.as_bytes())?;
         self.target.get(end + 1..)
+    }
+}
+
+impl std::fmt::Debug for RequestView<'_> {
+    /// Without what a query, a header field or a body says.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestView")
+            .field("method", self.method)
+            .field("target", &shown::Target(self.target))
+            .field("authority", &self.authority)
+            .field("headers", &shown::Headers(self.headers))
+            .field("peer", &self.peer)
+            .field("tls", &self.tls)
+            .field("local_port", &self.local_port)
+            .field("upgrade", &self.upgrade)
+            .field("request_id", &self.request_id)
+            .field("body", &self.body)
+            .finish()
     }
 }
 
@@ -172,15 +191,15 @@ pub struct Forward {
     /// `observe` and `accept`: what `require` would have refused it with, or why a bad
     /// credential was overlooked.
     pub overlooked: Option<Box<Refusal>>,
-    /// Header field names left out for size, for `Countersign-Omitted` and its metric
-    /// (`claimed`, `details`, `attributes`).
+    /// Fields left out for size, for `Countersign-Omitted` and its metric: `claimed`,
+    /// `details`, `attributes`, `email`, `name`, `assertion`, in this order.
     pub omitted: Vec<&'static str>,
     /// What becomes of the body.
     pub body: NewBody,
 }
 
 /// What becomes of a request's body.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum NewBody {
     /// It goes on as it comes.
     #[default]
@@ -189,6 +208,19 @@ pub enum NewBody {
     Replaced(bytes::Bytes),
     /// It goes through this while it streams; its length stays.
     Renamed(Box<Renamer>),
+}
+
+impl std::fmt::Debug for NewBody {
+    /// Without its bytes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Same => f.write_str("Same"),
+            Self::Replaced(bytes) => {
+                f.debug_tuple("Replaced").field(&shown::Size(bytes.len())).finish()
+            }
+            Self::Renamed(renamer) => f.debug_tuple("Renamed").field(renamer).finish(),
+        }
+    }
 }
 
 /// Why a request goes no further.

@@ -15,6 +15,7 @@ use memchr::memmem;
 
 use super::fields::Fields;
 use super::naming::Reach;
+use super::shown::Size;
 
 /// The longest head of a part; browsers need a few hundred bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -58,7 +59,7 @@ pub(super) fn parts<'b>(bytes: &'b [u8], boundary: &str) -> Vec<Part<'b>> {
 pub struct Overlong;
 
 /// Renames parts while a body goes by.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Renamer {
     delimiter: Vec<u8>,
     fields: Arc<Fields>,
@@ -73,6 +74,13 @@ pub struct Renamer {
     line_start: bool,
     /// What is held follows a delimiter.
     in_head: bool,
+}
+
+impl std::fmt::Debug for Renamer {
+    /// Neither signed values nor what is held of the body.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renamer").field("held", &Size(self.held.len())).finish_non_exhaustive()
+    }
 }
 
 impl Renamer {

@@ -37,12 +37,18 @@ pub struct Binder {
 }
 
 /// A cookie of our own for the client, and by what the session is known that it carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Handed {
     /// The whole `Set-Cookie`.
     pub cookie: HeaderValue,
     /// As requests that carry it will be known.
     pub session: Digest,
+}
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handed").field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 impl Binder {

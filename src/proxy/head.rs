@@ -7,7 +7,7 @@
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::gate::{Fault, Refusal};
+use crate::gate::{Fault, Refusal, shown};
 
 /// More header fields than this Pingora itself refuses.
 const MOST_HEADERS: usize = 256;
@@ -35,7 +35,7 @@ pub enum Framing {
 }
 
 /// A WebSocket handshake (RFC 6455 §4.1), parsed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Handshake {
     /// Origin-form target.
     pub target: String,
@@ -46,7 +46,6 @@ pub struct Handshake {
 }
 
 /// A request that ends here, parsed.
-#[derive(Debug)]
 pub struct Parsed {
     /// Method, as sent.
     pub method: Method,
@@ -58,6 +57,30 @@ pub struct Parsed {
     pub framing: Framing,
     /// Whether another may follow over the same connection.
     pub keeps_alive: bool,
+}
+
+impl std::fmt::Debug for Handshake {
+    /// Without what its query or a header field says.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake")
+            .field("target", &shown::Target(&self.target))
+            .field("authority", &self.authority)
+            .field("headers", &shown::Headers(&self.headers))
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for Parsed {
+    /// Without what its query or a header field says.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parsed")
+            .field("method", &self.method)
+            .field("target", &shown::Target(&self.target))
+            .field("headers", &shown::Headers(&self.headers))
+            .field("framing", &self.framing)
+            .field("keeps_alive", &self.keeps_alive)
+            .finish()
+    }
 }
 
 /// Where the head ends (the index after the empty line), looking from `from` on.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::spelling::{spelled, spelled_for};
 use crate::gate::contract::SiteHeaders;
+use crate::gate::shown;
 use crate::refusal::Reply;
 
 /// A backend's answer head may be this large.
@@ -24,7 +25,6 @@ const MOST_ANSWER_HEADERS: usize = 128;
 const LINGER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
 
 /// A backend's answer head.
-#[derive(Debug)]
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
@@ -32,6 +32,17 @@ pub struct Answer {
     pub reason: String,
     /// Every field.
     pub headers: HeaderMap,
+}
+
+impl std::fmt::Debug for Answer {
+    /// Without values: it may hand out a session's token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("reason", &self.reason)
+            .field("headers", &shown::Headers(&self.headers))
+            .finish()
+    }
 }
 
 /// Writes an answer of our own and ends the connection.
