@@ -15,7 +15,8 @@ use http::{HeaderName, HeaderValue};
 use super::content::Content;
 use super::contract::{self, MAX_CLAIMED};
 use super::fields::{Field, Fields};
-use super::naming::{Covering, Reach, belongs_to_http};
+use super::naming::{Covering, Reach};
+use super::of_http::belongs_to_http;
 use super::query::{self, Fate, Parameter};
 use super::source::text;
 use super::{Edits, RequestView, document};
@@ -144,13 +145,11 @@ impl<'r> Claims<'r> {
     /// The field that a header is, if it is one and HTTP can do without it.
     fn header(&self, name: &HeaderName) -> Option<usize> {
         let name = name.as_str();
-        if belongs_to_http(name) {
-            return None;
-        }
-        self.fields.find(|field| match &field.name {
+        let found = self.fields.find(|field| match &field.name {
             FieldName::Plain(own) => contract::folds_alike(own, name),
             FieldName::At(_) => false,
-        })
+        });
+        found.filter(|_| !belongs_to_http(name))
     }
 
     /// Whether a field's value is what was proven.

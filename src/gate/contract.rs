@@ -25,7 +25,7 @@ pub use names::{
     ASSERTION, ATTRIBUTES, CLAIMED, DETAILS, DIALECT, EMAIL, EXPIRES, Field, ID, KEY, NAME,
     OMITTED, PREFIX, REASON, REQUEST_ID, SITE, SPELLINGS, STATUS, SiteHeaders, spelling,
 };
-pub use reserved::{Reserved, folded, folds_alike, is_reserved};
+pub use reserved::{Reserved, folded, folds_alike, folds_into, is_reserved};
 
 /// What the headers say of a site whoever the visitor is: written once, with its Plan.
 #[derive(Clone, Debug)]

@@ -26,6 +26,7 @@ mod inbound;
 mod member;
 mod multipart;
 mod naming;
+pub mod of_http;
 pub mod origin;
 pub mod path;
 pub mod policy;

@@ -102,33 +102,3 @@ pub(super) fn initials(name: &str) -> u64 {
         _ => u64::MAX,
     }
 }
-
-/// Headers that are never taken for identity fields, whatever a dialect calls those.
-pub(super) fn belongs_to_http(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["accept", "access-control-", "content-", "if-", "proxy-", "sec-"];
-    let is_one = matches!(
-        name,
-        "authorization"
-            | "cache-control"
-            | "connection"
-            | "cookie"
-            | "date"
-            | "expect"
-            | "forwarded"
-            | "from"
-            | "host"
-            | "keep-alive"
-            | "origin"
-            | "pragma"
-            | "range"
-            | "referer"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "user-agent"
-            | "via"
-            | "warning"
-    );
-    is_one || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}

@@ -45,7 +45,8 @@ const GOING_AWAY: u16 = 1001;
 const SERVICE_RESTART: u16 = 1012;
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1); `Upgrade` and `Connection`
-/// are written anew.
+/// are written anew. Not all that is HTTP's own (`gate::of_http`), and exact: another spelling
+/// concerns nobody's connection.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::UPGRADE,

@@ -6,68 +6,41 @@
 use http::HeaderName;
 
 use crate::gate::contract::{folded, is_reserved};
+use crate::gate::of_http::{FAMILIES, FRAMING, OF_REQUESTS, belongs_to_http};
 
-/// Names of HTTP and of what surrounds it, folded.
-const OF_HTTP: [&str; 53] = [
-    "accept",
+/// Names of answers, and of what surrounds HTTP, folded. A visitor may claim his `location`;
+/// a backend is not told by that name.
+const AROUND_HTTP: [&str; 27] = [
     "age",
     "allow",
     "alt-svc",
-    "authorization",
     "baggage",
-    "cache-control",
     "clear-site-data",
-    "connection",
-    "cookie",
-    "date",
+    "cross-origin-",
     "dnt",
-    "early-data",
     "etag",
-    "expect",
     "expires",
-    "forwarded",
-    "from",
-    "host",
-    "http2-settings",
-    "keep-alive",
     "last-event-id",
     "last-modified",
     "link",
     "location",
-    "max-forwards",
-    "origin",
     "permissions-policy",
-    "pragma",
     "priority",
-    "range",
-    "referer",
     "referrer-policy",
     "retry-after",
     "save-data",
     "server",
     "set-cookie",
     "strict-transport-security",
-    "te",
-    "trailer",
     "traceparent",
     "tracestate",
-    "transfer-encoding",
-    "upgrade",
-    "upgrade-insecure-requests",
-    "user-agent",
     "vary",
-    "via",
-    "warning",
     "www-authenticate",
     "x-content-type-options",
     "x-frame-options",
-    "x-real-ip",
 ];
-/// What whole families of them begin with.
-const FAMILIES: [&str; 7] =
-    ["accept-", "access-control-", "content-", "cross-origin-", "if-", "proxy-", "sec-"];
 /// What proxies say of a request's way, which Countersign itself writes or removes.
-const OF_PROXIES: [&str; 8] = [
+const OF_PROXIES: [&str; 9] = [
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-method",
@@ -75,6 +48,7 @@ const OF_PROXIES: [&str; 8] = [
     "x-forwarded-proto",
     "x-forwarded-uri",
     "x-original-",
+    "x-real-ip",
     "x-rewrite-url",
 ];
 /// What a name may be, but a prefix should not cover.
@@ -134,10 +108,17 @@ pub fn check_prefix(prefix: &str) -> Result<(), Wrong> {
 }
 
 fn is_needed(folded: &str) -> bool {
-    let begins = |family: &&str| family.ends_with('-') && folded.starts_with(*family);
-    OF_HTTP.contains(&folded)
-        || OF_PROXIES.contains(&folded)
-        || FAMILIES.iter().chain(&OF_PROXIES).any(begins)
+    belongs_to_http(folded) || others().any(|name| *name == folded || is_of(name, folded))
+}
+
+/// What is needed besides what requests themselves have.
+fn others() -> impl Iterator<Item = &'static &'static str> {
+    OF_PROXIES.iter().chain(&AROUND_HTTP)
+}
+
+/// Whether a name begins as a family does.
+fn is_of(family: &str, name: &str) -> bool {
+    family.ends_with('-') && name.starts_with(family)
 }
 
 /// A name that is needed and begins with this word.
@@ -146,15 +127,9 @@ fn covered(word: &str) -> Option<&'static str> {
         name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
     let within = format!("{word}-");
-    let inside = |family: &&&str| family.ends_with('-') && within.starts_with(**family);
-    OF_PROXIES
-        .iter()
-        .chain(&OF_HTTP)
-        .chain(&FAMILIES)
-        .chain(&COMMON)
-        .find(covers)
-        .or_else(|| FAMILIES.iter().chain(&OF_PROXIES).find(inside))
-        .copied()
+    let all = || others().chain(&FRAMING).chain(&OF_REQUESTS).chain(&FAMILIES);
+    let inside = |family: &&&str| is_of(family, &within);
+    all().chain(&COMMON).find(covers).or_else(|| all().find(inside)).copied()
 }
 
 #[cfg(test)]
@@ -190,6 +165,8 @@ mod tests {
             "X-Rewrite-URL",
             "If-None-Match",
             "Accept-Encoding",
+            "Location",
+            "Cross_Origin_Opener_Policy",
             "Countersign-Id",
             "countersign_anything",
             "",

@@ -9,6 +9,7 @@ use crate::dialect::{
     Carrier, HashField, HmacRules, Mechanism, MessagePiece, Names, Pointer, Source,
 };
 use crate::gate::contract;
+use crate::gate::of_http::belongs_to_http;
 
 const ONE: &str = "one of header, query, cookie, websocket_protocol, json, form, multipart";
 
@@ -278,30 +279,16 @@ fn header_problem(name: &str) -> Option<&'static str> {
         return Some("a header's name");
     };
     let header = header.as_str();
-    if header == "cookie" {
+    if contract::folds_alike(header, "cookie") {
         return Some("{ cookie: NAME } for a cookie");
     }
-    if header_of_http(header) {
+    // A spent credential is removed; without these the request would be another one, or none.
+    // Of HTTP's own, only one is made for credentials, and only as it is spelt there.
+    if belongs_to_http(header) && header != http::header::AUTHORIZATION.as_str() {
         return Some("a header that HTTP itself can do without");
     }
     // Those are Countersign's own and are removed before anything is looked at.
     contract::is_reserved(header).then_some("a header that is not Countersign's own")
-}
-
-/// A spent credential is removed; without these the request would be another one, or none.
-fn header_of_http(name: &str) -> bool {
-    const NAMES: [&str; 9] = [
-        "connection",
-        "expect",
-        "host",
-        "keep-alive",
-        "origin",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    NAMES.contains(&name) || name.starts_with("content-") || name.starts_with("sec-")
 }
 
 fn lower(names: &mut Names) {

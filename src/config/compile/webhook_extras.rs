@@ -11,6 +11,7 @@ use super::Compiler;
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::gate::contract;
+use crate::gate::of_http::frames;
 
 const MOST: usize = 32;
 const LONGEST: usize = 4096;
@@ -57,25 +58,13 @@ fn header(compiler: &mut Compiler<'_, '_>, name: &str, place: &Place) -> Option<
     Some(header)
 }
 
-/// What HTTP itself needs, what signs an event, and Countersign's own.
+/// What frames a request and what our client says itself, what signs an event, and
+/// Countersign's own. The rest of HTTP's is the website's to set here, such as `Authorization`.
 fn is_taken(name: &str) -> bool {
-    const OF_HTTP: [&str; 12] = [
-        "accept-encoding",
-        "connection",
-        "date",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-    ];
-    OF_HTTP.contains(&name)
-        || name == "ms-signature"
-        || ["content-", "webhook-", "sec-"].iter().any(|prefix| name.starts_with(prefix))
+    const OURS: [&str; 4] = ["accept-encoding", "date", "ms-signature", "via"];
+    frames(name)
+        || OURS.iter().any(|own| contract::folds_alike(own, name))
+        || contract::folds_into(name, "webhook-")
         || contract::is_reserved(name)
 }
 
@@ -140,6 +129,12 @@ mod tests {
             "ms-signature",
             "webhook-id",
             "transfer-encoding",
+            "transfer_encoding",
+            "content.type",
+            "_host",
+            "webhook_id",
+            "ms_signature",
+            "via",
             "countersign-id",
         ] {
             assert!(is_taken(name), "{name}");

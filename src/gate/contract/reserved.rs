@@ -45,6 +45,13 @@ pub fn folds_alike(one: &str, other: &str) -> bool {
     Folded::of(one).eq(Folded::of(other))
 }
 
+/// Whether a folded name begins with this text, which is folded already but may end in `-`:
+/// then something follows.
+pub fn folds_into(name: &str, family: &str) -> bool {
+    let mut letters = Folded::of(name);
+    family.bytes().all(|letter| letters.next() == Some(letter))
+}
+
 /// Whether a header or trailer is ours alone: its folded name is `countersign` or begins
 /// with `countersign-`.
 pub fn is_reserved(name: &str) -> bool {
