@@ -345,6 +345,18 @@ fn what_gives_reason_to_worry_is_a_warning() {
             ),
             "`on_expiry: close` has no effect",
         ),
+        (
+            "",
+            [
+                ("a", "headers: { map: { id: X-Token } }"),
+                ("b", "hosts: [b], sources: [ { header: x_token, shared: true } ]"),
+            ]
+            .map(|(name, more)| {
+                format!("  {name}: {{ upstream: 'http://b', dialect: jwt, {more}, {keys} }}\n")
+            })
+            .concat(),
+            "`x_token` is removed from every request, since site a tells",
+        ),
     ] {
         let warnings = with_sites(top, &sites).warnings;
         assert!(warnings.len() == 1 && warnings[0].contains(warning), "{warning}: {warnings:?}");

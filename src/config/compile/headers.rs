@@ -5,9 +5,7 @@ use super::header_name::{Wrong, check_name, check_prefix};
 use crate::config::place::Place;
 use crate::config::problem::nearest;
 use crate::config::raw::{self, HeaderField};
-use crate::dialect::Carrier;
-use crate::gate::contract::{Budget, Field, PREFIX, Reserved, SiteHeaders, folded, folds_alike};
-use crate::plan::{Brought, Site};
+use crate::gate::contract::{Budget, Field, PREFIX, SiteHeaders, folded, folds_alike};
 
 /// Bytes that a budget may have.
 const SMALLEST: usize = 1024;
@@ -76,7 +74,7 @@ pub fn headers(
     };
     let own = Field::ALL.iter().filter(|field| kept(**field));
     let mut names =
-        Names { taken: own.map(|field| (*field, field.under(prefix.unwrap_or(PREFIX)))).collect() };
+        Taken { names: own.map(|field| (*field, field.under(prefix.unwrap_or(PREFIX)))).collect() };
     let stripped = names.add_presets(compiler, raw.preset.as_ref(), &place.key("preset"));
     for (field, written) in raw.map.iter().flat_map(raw::Map::entries) {
         let field = of(field);
@@ -91,7 +89,7 @@ pub fn headers(
     }
     let written = (raw.max_value, raw.max_total);
     let budget = budget(compiler, written, ours.budget, place);
-    let headers = SiteHeaders::new(&names.taken, &stripped, prefix, budget);
+    let headers = SiteHeaders::new(&names.names, &stripped, prefix, budget);
     check_room(compiler, &headers, ours, place);
     headers
 }
@@ -129,36 +127,6 @@ pub fn budget(
             .expected("no more than max_total");
     }
     Budget { max_value, max_total }
-}
-
-/// A token that a backend's session is known by is of no use under a name that is removed:
-/// from requests, whichever site tells its backend by it; from answers, the site's own prefix.
-pub fn spare_sessions(compiler: &mut Compiler<'_, '_>, sites: &[Site]) {
-    let reserves = |site: &Site, name: &str| Reserved::of([&site.headers].into_iter()).has(name);
-    for site in sites {
-        let Some(session) = &site.remembers.session else { continue };
-        let asked = session.request.iter().filter_map(|source| match &source.carrier {
-            Carrier::Header { names, .. } => Some(names.proof.as_str()),
-            _ => None,
-        });
-        let removed = asked.filter_map(|name| {
-            let teller = sites.iter().find(|other| reserves(other, name))?;
-            Some((name, teller))
-        });
-        let answered = session.response.iter().filter_map(|brought| match brought {
-            Brought::Header(name) => Some(name.as_str()),
-            Brought::Cookie(_) | Brought::Json(_) => None,
-        });
-        let answered = answered.filter(|name| site.headers.is_own(name)).map(|name| (name, site));
-        for (name, teller) in removed.chain(answered) {
-            let place = Place::root().key("sites").key(&site.name).key("session");
-            compiler
-                .report
-                .key(&place, format!("`{name}` would never arrive with a session's token"))
-                .expected("another header")
-                .hint(format!("it is removed: site {} tells its backend by it", teller.name));
-        }
-    }
 }
 
 /// What is never left out must fit, however long it is.
@@ -215,15 +183,15 @@ fn report(compiler: &mut Compiler<'_, '_>, Wrong(what, expected, hint): Wrong, p
 }
 
 /// The names of a site so far; no two are one to a careless reader.
-struct Names {
-    taken: Vec<(Field, String)>,
+struct Taken {
+    names: Vec<(Field, String)>,
 }
 
-impl Names {
+impl Taken {
     fn add(&mut self, compiler: &mut Compiler<'_, '_>, field: Field, name: &str, place: &Place) {
-        let taken = self.taken.iter().find(|(_, other)| folds_alike(other, name));
+        let taken = self.names.iter().find(|(_, other)| folds_alike(other, name));
         let Some((other_field, other)) = taken else {
-            return self.taken.push((field, name.to_owned()));
+            return self.names.push((field, name.to_owned()));
         };
         let what = if other != name {
             format!("`{name}` and `{other}` are one header to many backends")

@@ -30,6 +30,7 @@ mod signing;
 mod signing_secret;
 mod site;
 mod source;
+mod spared;
 mod store;
 mod token_settings;
 mod translate;
@@ -213,7 +214,8 @@ pub fn plan(
         sites.extend(site::site(&mut compiler, &mut dialects, index, name, raw, &surroundings));
     }
 
-    headers::spare_sessions(&mut compiler, &sites);
+    spared::sessions(&mut compiler, &sites);
+    spared::credentials(&mut compiler, &sites);
     if let Some(decision) = process.as_ref().and_then(|process| process.decision.as_ref()) {
         decision::warn(&mut compiler, decision, &sites);
     }
