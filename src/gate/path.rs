@@ -1,4 +1,5 @@
-//! One path, several readers: the route must be the same for all of them.
+//! One path, several readers: the route must be the same for all of them, and so must what
+//! is written there for the backend (`translate`).
 //!
 //! A backend may decode a path once or twice, take `\` for `/`, join `//`, drop `;…`,
 //! resolve dot segments, ignore case or a final `/`. Were `/assets/%2e%2e/admin` let
@@ -72,7 +73,7 @@ pub(super) fn met<'p>(
     } else {
         Err(Refusal::fault(
             Fault::BadRequest,
-            "the path can be read in two ways that lead to different routes",
+            "the path can be read in two ways, and this site does not treat both alike",
         ))
     }
 }
@@ -317,6 +318,14 @@ mod tests {
         ] {
             assert_eq!(mode_of(path), Err("bad_request"), "{path}");
         }
+    }
+
+    #[test]
+    fn who_writes_no_routes_is_told_of_none() {
+        let site = PlanBuilder::new(token_dialect()).route("/embed", Mode::Off).build();
+        let refusal = settings(&site.sites[0], "/embed/", &Method::GET).unwrap_err();
+        // A translation's own path may be what two readings differ about.
+        assert!(!refusal.detail.contains("route"), "{}", refusal.detail);
     }
 
     #[test]
