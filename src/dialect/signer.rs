@@ -1,8 +1,9 @@
 //! A key made ready to sign time and again, for a backend that wants a proof of its own.
 //!
 //! [`sign`](super::sign) reads a private key each time that somebody asks for a credential; this
-//! one has been read once. What it signs is what its dialect verifies, tried by
-//! [`Signer::objection`] when the configuration is loaded.
+//! one has been read once. It signs what it is told: whether its dialect verifies that is tried with
+//! an example by [`Signer::objection`] when the configuration is loaded, and whether an id is one is
+//! for whoever calls to see to.
 //!
 //! # Cost
 //! A secret: about a microsecond. P-256 and Ed25519: some fifty, RSA: about a thousand.

@@ -22,7 +22,7 @@ pub struct Translation {
     pub translator: Translator,
     /// Where to.
     pub into: Target,
-    /// The names of that place, as whatever carries it spells them: nobody's own survives.
+    /// The names of that place, as whatever carries it spells them: a client's own leaves.
     pub fields: Arc<Fields>,
     /// The site's identity fields, by position, that this backend knows somebody by.
     pub known: Vec<(usize, HashField)>,

@@ -254,7 +254,8 @@ async fn http_2_is_written_to_as_http_1_is() {
     ] {
         let mut headers = vec![("content-type", JSON)];
         headers.extend(authorization);
-        let got = h2.send("POST", "body.test", "/c", &headers, Some(sent.to_vec()), None).await.echoed();
+        let got =
+            h2.send("POST", "body.test", "/c", &headers, Some(sent.to_vec()), None).await.echoed();
         assert_eq!(got.body, left);
     }
 }

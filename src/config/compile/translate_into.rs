@@ -219,10 +219,13 @@ fn check_place(
         let alike = |name: &String| name == theirs || is_header && folds_alike(name, theirs);
         kind(session) == kind(source) && all.into_iter().flatten().any(alike)
     };
-    if !limited && sessions.into_iter().any(carries) {
+    if !limited && let Some(session) = sessions.into_iter().find(|session| carries(session)) {
         compiler
             .report
-            .key(place, format!("`{}` carries the backend's session", names.proof))
+            .key(
+                place,
+                format!("`{}` carries the backend's session", session.carrier.names().proof),
+            )
             .expected("another place, or a `path` where nobody has a session yet")
             .hint("what clients send in this place is removed");
     }
