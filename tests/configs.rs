@@ -305,6 +305,22 @@ fn what_gives_reason_to_worry_is_a_warning() {
         ),
         (
             "",
+            site(&format!(
+                "{keys}, translate: [ {{ dialect: jwt, key: {{ value: 0123456789abcdef0123456789abcdee }}, into: {{ json: /a }}, \
+                 ttl: 2h }} ]"
+            )),
+            "may hold longer than an hour",
+        ),
+        (
+            "",
+            ["a", "b"].map(|name| format!(
+                "  {name}: {{ hosts: [{name}], upstream: 'http://b', dialect: jwt, {keys}, translate: \
+                 [ {{ dialect: chatwoot, key: {{ value: 0123456789abcdef0123456789abcdee }}, into: {{ json: /a }} }} ] }}"
+            )).join("\n"),
+            "sites a and b write the same for chatwoot",
+        ),
+        (
+            "",
             site(&format!("mode: require, {keys}, routes: [ {{ path: /*, mode: off }} ]")),
             "mode off gives no security",
         ),

@@ -1,4 +1,4 @@
-//! Assertions that can be used again: found by all that they say, so that nobody is ever
+//! Tokens that can be used again, assertions and others: found by all that they say, so that nobody is ever
 //! handed another one's.
 
 use std::collections::HashMap;

@@ -17,10 +17,10 @@ use std::time::Duration;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use http::HeaderValue;
 
-use self::cache::Cache;
 use crate::clock::UnixTime;
 use crate::dialect::json::write_string;
 
+pub use cache::Cache;
 pub use key::{SigningKey, key_set};
 
 /// Where the public keys are, on every listener.

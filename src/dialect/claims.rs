@@ -262,6 +262,11 @@ pub(super) fn check_id(id: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// Whether [`check_id`] lets it be one.
+pub fn is_id(text: &str) -> bool {
+    check_id(text).is_ok()
+}
+
 /// The rules for names and email addresses: at most 1024 bytes. Control characters, which
 /// an id may not have, are encoded on the way to the backend.
 pub(super) fn check_text(what: &str, text: Option<&str>) -> Result<(), Rejection> {

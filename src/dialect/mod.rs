@@ -32,6 +32,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use carrier::{Carrier, Names, Part, Source};
+pub use claims::is_id;
 pub use keyring::{Key, Keyring};
 pub use pointer::{FieldName, Pointer};
 pub use rejection::{Reason, Rejection};

@@ -1,8 +1,9 @@
 //! A key made ready to sign time and again, for a backend that wants a proof of its own.
 //!
 //! [`sign`](super::sign) reads a private key each time that somebody asks for a credential; this
-//! one has been read once. What it signs is what its dialect verifies, tried by
-//! [`Signer::objection`] when the configuration is loaded.
+//! one has been read once. It signs what it is told: whether its dialect verifies that is tried with
+//! an example by [`Signer::objection`] when the configuration is loaded, and whether an id is one is
+//! for whoever calls to see to.
 //!
 //! # Cost
 //! A secret: about a microsecond. P-256 and Ed25519: some fifty, RSA: about a thousand.
@@ -21,7 +22,8 @@ use super::keyring::{KeyError, library_name};
 use super::pem::{self, KeyType, PublicKey};
 use super::sign::{self, SignError, Subject};
 use super::{
-    Algorithm, Credential, Dialect, Hash, HashFunction, Key, Keyring, Mechanism, Pattern, Rejection,
+    Algorithm, Credential, Dialect, FieldProof, Hash, HashField, HashFunction, Key, Keyring,
+    Mechanism, Pattern, Rejection,
 };
 use crate::clock::UnixTime;
 use crate::secret::Secret;
@@ -83,6 +85,11 @@ impl Signer {
     /// The one algorithm that it signs with.
     pub fn algorithm(&self) -> Algorithm {
         self.key.algorithm()
+    }
+
+    /// Tells it from every other key, as [`Key::print`] does.
+    pub fn print(&self) -> u64 {
+        self.key.print()
     }
 
     /// Whether a key verifies what this one signs: it is the same secret, or its public half.
@@ -160,6 +167,25 @@ impl Signer {
 }
 
 impl Dialect {
+    /// Whose value a field must have that this proves, in what this dialect signs of somebody;
+    /// none that it signs of nobody.
+    pub fn signs_as(&self, proof: &FieldProof) -> Option<HashField> {
+        match (&self.mechanism, proof) {
+            (_, FieldProof::Hashed(field)) => Some(*field),
+            (Mechanism::Hmac(_), FieldProof::Claim(_)) => None,
+            (Mechanism::Jwt(rules), FieldProof::Claim(claim)) => {
+                let claims = &rules.claims;
+                let places = [
+                    (&claims.id, HashField::Id),
+                    (&claims.email, HashField::Email),
+                    (&claims.name, HashField::Name),
+                ];
+                let own = places.into_iter().find(|(place, _)| sign::place(place) == Some(claim));
+                own.map(|(_, field)| field)
+            }
+        }
+    }
+
     /// Whether a name, and whether an email, has a place of its own beside the id in what this
     /// dialect signs.
     pub fn has_room_for_people(&self) -> (bool, bool) {

@@ -47,7 +47,9 @@ pub(super) fn cleaned(
     if settings.mode == Mode::Off {
         return Ok(Cleaned { visitor, oversized: false, edits, body });
     }
-    let proven = visitor.identity().map_or(&[][..], |identity| &identity.fields);
+    let identity = visitor.identity();
+    let proven = identity.map(|identity| place.site.translations.proven(identity));
+    let proven = &*proven.unwrap_or_default();
     let mut claims = (!settings.keep_unsigned).then(|| Claims::new(&place.site.fields, proven));
 
     if !settings.mode.cleans() {

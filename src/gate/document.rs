@@ -186,16 +186,24 @@ impl<'t> Editor<'t, '_, '_, '_> {
             return None;
         }
         self.edits.sort_by_key(|(place, _)| place.start);
-        let mut left = String::with_capacity(self.text.len() + 64);
-        let mut at = 0;
-        for (place, instead) in &self.edits {
-            left.push_str(self.text.get(at..place.start).unwrap_or_default());
-            left.push_str(instead);
-            at = place.end;
-        }
-        left.push_str(self.text.get(at..).unwrap_or_default());
-        Some(left)
+        Some(replaced(self.text, self.edits))
     }
+}
+
+/// A text with something else in these places, which are in its order and none over another.
+pub(super) fn replaced<I: AsRef<str>>(
+    text: &str,
+    edits: impl IntoIterator<Item = (Range<usize>, I)>,
+) -> String {
+    let mut left = String::with_capacity(text.len() + 64);
+    let mut at = 0;
+    for (place, instead) in edits {
+        left.push_str(text.get(at..place.start).unwrap_or_default());
+        left.push_str(instead.as_ref());
+        at = place.end;
+    }
+    left.push_str(text.get(at..).unwrap_or_default());
+    left
 }
 
 /// What a value counts as where a credential is looked for.

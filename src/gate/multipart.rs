@@ -64,7 +64,7 @@ pub struct Renamer {
     delimiter: Vec<u8>,
     fields: Arc<Fields>,
     /// What is written for the backend elsewhere: no part may be called so.
-    written: Vec<Fields>,
+    written: Vec<Arc<Fields>>,
     /// Names of parts that are credentials: nobody has looked at them.
     credentials: Vec<String>,
     /// Signed values, by the field's index.
@@ -104,7 +104,7 @@ impl Renamer {
     }
 
     /// The same, for parts of further names, whatever they hold.
-    pub(super) fn also(self, written: Vec<Fields>) -> Self {
+    pub(super) fn also(self, written: Vec<Arc<Fields>>) -> Self {
         Self { written, ..self }
     }
 

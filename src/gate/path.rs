@@ -35,7 +35,7 @@ pub(super) fn met<'p>(
     path: &str,
     method: &Method,
 ) -> Result<(&'p Settings, Due), Refusal> {
-    let due = |fits: &dyn Fn(&PathPattern) -> bool| site.translations.due(method, fits);
+    let due = |fits: &dyn Fn(&PathPattern) -> bool| site.translations.due(fits);
     if site.routes.0.is_empty() && site.translations.0.iter().all(|one| one.path.is_none()) {
         return Ok((&site.settings, due(&|_| true)));
     }

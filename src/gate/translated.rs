@@ -1,13 +1,13 @@
 //! The backend's own proof, written into the request of a verified visitor.
 //!
-//! A client's own leaves first, from every request that a translation is due, guests' too: its
-//! header in every spelling; a parameter from the query; and where it stands in bodies, from
-//! query, JSON, forms and multipart parts alike, for many a backend takes one for the other. Then
-//! ours is written: a JSON object gets the member, a form the field. A body of another type, and
-//! a request without one, stays as it is.
+//! A client's own leaves first, from every request on an entry's paths, guests' too and whatever
+//! the method, which some backends let a client say elsewhere: its header in every spelling; a
+//! parameter, a member or a field from query, JSON, forms and multipart parts alike, for many a
+//! backend takes one for the other. Then ours is written, to the methods that are named: a
+//! JSON object gets the member, a form the field. A body of another type, and a request without
+//! one, stays as it is.
 //!
-//! `observe` and `off` write nothing and leave a client's own: it is signed, or it is worth
-//! nothing to the backend, which looks for itself.
+//! `observe` and `off` write nothing and leave a client's own: the backend alone judges it.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ use super::{Edits, NewBody, RequestView, member};
 use crate::clock::UnixTime;
 use crate::dialect::json::write_string;
 use crate::dialect::{HashField, Names, Part};
-use crate::identity::Visitor;
+use crate::identity::{Identity, Visitor};
 use crate::plan::{Target, Translation};
 use crate::translate::Written;
 
@@ -42,7 +42,7 @@ pub(super) struct Arrived<'a> {
 /// Takes a client's own out of a request that has been cleaned, and writes ours.
 ///
 /// # Cost
-/// One signature a translation that is due, and one pass over query and body.
+/// One pass over query and body, and one signature a translation that is written.
 pub(super) fn translated(
     place: &Place<'_, '_>,
     arrived: &Arrived<'_>,
@@ -57,10 +57,15 @@ pub(super) fn translated(
     for translation in due() {
         page.leave(translation);
     }
-    let allowed = |one: &&Translation| one.by_session || !by_session;
+    let allowed =
+        |one: &&Translation| (one.by_session || !by_session) && one.writes(arrived.request.method);
     for translation in due().filter(allowed) {
-        let written =
-            visitor.identity().and_then(|identity| translation.translator.write(identity, now));
+        // A session stands for as long as it does, whenever the proof ended that began it.
+        let end = |identity: &Identity| identity.expires.filter(|_| !by_session);
+        let written = visitor
+            .identity()
+            .filter(|_| page.has_room(&translation.into))
+            .and_then(|who| translation.translator.write(who, now, end(who)));
         if let Some(written) = written {
             page.write(&translation.into, &written);
         }
@@ -129,9 +134,6 @@ impl<'a> Page<'a> {
             });
             self.target = target.or(self.target.take());
         }
-        if !translation.into.is_in_body() {
-            return;
-        }
         let left = match self.arrived.content {
             Content::Nothing | Content::Parts { .. } => None,
             Content::Form { lines, .. } => {
@@ -151,19 +153,39 @@ impl<'a> Page<'a> {
         self.text = left.or(self.text.take());
     }
 
+    /// Whether it can be written there at all.
+    fn has_room(&self, into: &Target) -> bool {
+        match into {
+            Target::Header(..) => true,
+            Target::Query(..) => self.target().starts_with('/'),
+            Target::Form(_) => {
+                matches!(self.arrived.content, Content::Form { lines: false, .. })
+                    && self.arrived.kind == Some(&Kind::Form)
+            }
+            Target::Json(names) => {
+                matches!(self.arrived.content, Content::Json { .. })
+                    && PARTS
+                        .into_iter()
+                        .filter_map(|part| names.of(part))
+                        .all(|path| member::has_room(self.text(), &path.0))
+            }
+        }
+    }
+
+    /// Writes where there is room.
     fn write(&mut self, into: &Target, written: &Written) {
         match into {
             Target::Header(names, scheme) => {
-                for (name, value) in named(names, written) {
+                // All of it as it is, or nothing: half a proof is another's, or nobody's.
+                let values = named(names, written).map(|(name, value)| {
                     let value = with_scheme(value, scheme, *name == names.proof);
-                    let value = HeaderValue::from_bytes(value.as_bytes()).ok().map(|mut value| {
-                        value.set_sensitive(true);
-                        value
-                    });
-                    self.set_header(name, value);
+                    Some((name, header_value(&value)?))
+                });
+                for (name, value) in values.collect::<Option<Vec<_>>>().unwrap_or_default() {
+                    self.set_header(name, Some(value));
                 }
             }
-            Target::Query(names, scheme) if self.target().starts_with('/') => {
+            Target::Query(names, scheme) => {
                 let mut target = self.target().to_owned();
                 for (name, value) in named(names, written) {
                     let value = with_scheme(value, scheme, *name == names.proof);
@@ -172,10 +194,7 @@ impl<'a> Page<'a> {
                 }
                 self.target = Some(target);
             }
-            Target::Form(names)
-                if matches!(self.arrived.content, Content::Form { lines: false, .. })
-                    && self.arrived.kind == Some(&Kind::Form) =>
-            {
+            Target::Form(names) => {
                 let mut text = self.text().to_owned();
                 for (name, value) in named(names, written) {
                     let mark = (!text.is_empty()).then_some('&');
@@ -197,7 +216,6 @@ impl<'a> Page<'a> {
                 }
                 self.text = Some(text.into_owned());
             }
-            Target::Query(..) | Target::Form(_) => {}
         }
     }
 
@@ -242,6 +260,17 @@ fn with_scheme<'v>(value: &'v str, scheme: &Option<String>, is_proof: bool) -> C
         Some(scheme) if is_proof => format!("{scheme} {value}").into(),
         _ => value.into(),
     }
+}
+
+/// A header's value, if every reader reads back the same: printable ASCII, no space at an edge.
+fn header_value(value: &str) -> Option<HeaderValue> {
+    let printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !printable || value.trim_matches(' ') != value {
+        return None;
+    }
+    let mut value = HeaderValue::try_from(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 fn add(to: &mut String, mark: Option<char>, name: &str, value: &str) {

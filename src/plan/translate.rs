@@ -1,10 +1,14 @@
 //! What is written for a backend that wants a proof of its own (`translate:`).
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use http::Method;
 
-use crate::dialect::{Carrier, Names};
+use crate::dialect::{Carrier, HashField, Names};
 use crate::gate::Fields;
 use crate::gate::route::PathPattern;
+use crate::identity::Proven;
 use crate::translate::Translator;
 
 /// A site's translations, in the order of the file.
@@ -18,11 +22,13 @@ pub struct Translation {
     pub translator: Translator,
     /// Where to.
     pub into: Target,
-    /// The names of that place, as whatever carries it spells them: nobody's own survives.
-    pub fields: Fields,
+    /// The names of that place, as whatever carries it spells them: a client's own leaves.
+    pub fields: Arc<Fields>,
+    /// The site's identity fields, by position, that this backend knows somebody by.
+    pub known: Vec<(usize, HashField)>,
     /// Which paths; none: all.
     pub path: Option<PathPattern>,
-    /// Which methods; empty: any.
+    /// To which methods it is written; empty: any. A client's own leaves whatever the method.
     pub methods: Vec<Method>,
     /// Also where only a session says who the visitor is.
     pub by_session: bool,
@@ -53,13 +59,26 @@ impl Target {
         }
     }
 
-    /// Whether it lies in a request's body.
+    /// Whether bodies are looked into for a client's own. A parameter's as well: PHP's
+    /// `$_REQUEST` and many a framework take it from either, and a body's wins.
     pub const fn is_in_body(&self) -> bool {
+        !matches!(self, Self::Header(..))
+    }
+
+    /// Whether it is written into a body.
+    pub const fn is_written_in_body(&self) -> bool {
         matches!(self, Self::Json(_) | Self::Form(_))
     }
 }
 
-/// Which of a site's translations a request is due.
+impl Translation {
+    /// Whether it is written to requests of this method.
+    pub fn writes(&self, method: &Method) -> bool {
+        self.methods.is_empty() || self.methods.contains(method)
+    }
+}
+
+/// On which of a site's translations' paths a request is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Due(u64);
 
@@ -77,14 +96,34 @@ impl Translations {
     /// A site has at most as many.
     pub const MOST: usize = 64;
 
-    /// Those of this method whose paths, as far as they are limited, fit.
-    pub fn due(&self, method: &Method, fits: impl Fn(&PathPattern) -> bool) -> Due {
-        let is_due = |one: &Translation| {
-            (one.methods.is_empty() || one.methods.contains(method))
-                && one.path.as_ref().is_none_or(&fits)
-        };
+    /// Those whose paths, as far as they are limited, fit. Their methods are looked at when
+    /// something is written: a backend may take a POST for what `X-HTTP-Method-Override` or a
+    /// field says.
+    pub fn due(&self, fits: impl Fn(&PathPattern) -> bool) -> Due {
+        let is_due = |one: &Translation| one.path.as_ref().is_none_or(&fits);
         let bit = |due: Due, (index, one)| Due(due.0 | u64::from(is_due(one)) << (index % 64));
         self.0.iter().enumerate().fold(Due::NONE, bit)
+    }
+
+    /// The values that a verified visitor's identity fields may have, by position: those that
+    /// the credential proved. But what a backend takes for the id is what is written as one:
+    /// another template's, and be it the website's own id, is another visitor there.
+    pub fn proven<'i>(&self, visitor: &'i Proven) -> Cow<'i, [(usize, String)]> {
+        let known = || self.0.iter().flat_map(|one| one.known.iter().map(move |it| (one, *it)));
+        if known().next().is_none() {
+            return Cow::Borrowed(&visitor.fields);
+        }
+        let is_id = |index: usize| known().any(|(_, own)| own == (index, HashField::Id));
+        let own = visitor.fields.iter().filter(|(index, _)| !is_id(*index)).cloned();
+        let ours = known().filter_map(|(one, (index, field))| {
+            let value = match field {
+                HashField::Id => one.translator.id(visitor),
+                HashField::Email => visitor.email.clone(),
+                HashField::Name => visitor.name.clone(),
+            };
+            Some((index, value?))
+        });
+        Cow::Owned(own.chain(ours).collect())
     }
 
     /// Those that are due, in the order of the file.

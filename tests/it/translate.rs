@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::cases::dialect;
 use crate::support::echo::{Echo, Echoed};
 use crate::support::gateway::{Gateway, Setup};
+use crate::support::h2c;
 use crate::support::raw::Request;
 use crate::support::sign;
 use crate::support::websocket::{Socket, handshake};
@@ -123,6 +124,175 @@ async fn chatwoot_gets_its_hash_in_body_and_query_and_never_a_clients_own() {
         assert!(!got.mentions(&token));
     }
     assert!(!gateway.log().contains(&hash), "{}", gateway.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_backend_takes_for_identity_is_nobodys_to_claim_on_any_route() {
+    let echo = Echo::start().await;
+    let upstream = format!("http://{}", echo.address);
+    let keys = dialect("zendesk-chat");
+    let into = "dialect: chatwoot, path: /set";
+    let sites = [
+        ("plain", format!("{into}, into: {{ json: /identifier_hash }}")),
+        ("other", format!("{into}, into: {{ json: /identifier_hash }}, id: \"c-{{id}}\"")),
+        ("beside", format!("{into}, into: {{ json: {{ id: /who, proof: /proof }} }}")),
+    ];
+    let sites: String = sites
+        .iter()
+        .map(|(name, of)| {
+            let site = keys.site(name, &format!("{name}.test"), &upstream, "prefer");
+            site + "    translate:\n" + &entry(of)
+        })
+        .collect();
+    let gateway = Setup::new(sites).start().await;
+    let patch = |host: &str, path: &str, body: &str| {
+        let request = Request::new("PATCH", path).host(&format!("{host}.test"));
+        request.header("Content-Type", JSON).body(body)
+    };
+    let victim = r#"{"phone_number":"+371","email":"victim@example.com","contact":{"name":"V"},"identifier":"v","avatar_url":"a","b":1}"#;
+    for host in ["plain", "other", "beside"] {
+        let ask = || patch(host, "/api/v1/widget/contact", victim);
+        let got = received(&gateway, &echo, &ask()).await;
+        assert_eq!(got.body, r#"{"b":1}"#, "{host}");
+        assert!(got.header("countersign-claimed").is_some_and(|it| it.contains("+371")));
+        let got = received(&gateway, &echo, &ask().bearer(&zendesk("u-1001"))).await;
+        assert_eq!(got.body, r#"{"b":1}"#, "{host}");
+        let query = Request::get("/x?phone_number=1&a=1").host(&format!("{host}.test"));
+        assert_eq!(received(&gateway, &echo, &query).await.target, "/x?a=1");
+    }
+    // What he is called there stays, and where the template makes it another, only that.
+    let hash = |id: &str| sign::hash(KEY, id);
+    for (host, path, sent, left) in [
+        ("plain", "/x", r#"{"identifier":"u-1001"}"#, r#"{"identifier":"u-1001"}"#.to_owned()),
+        ("other", "/x", r#"{"identifier":"u-1001"}"#, "{}".to_owned()),
+        ("other", "/x", r#"{"identifier":"c-u-1001"}"#, r#"{"identifier":"c-u-1001"}"#.to_owned()),
+        (
+            "plain",
+            "/set",
+            r#"{"identifier":"u-1001"}"#,
+            format!(r#"{{"identifier":"u-1001","identifier_hash":"{}"}}"#, hash("u-1001")),
+        ),
+        (
+            "other",
+            "/set",
+            r#"{"identifier":"u-1001"}"#,
+            format!(r#"{{"identifier_hash":"{}"}}"#, hash("c-u-1001")),
+        ),
+        (
+            "beside",
+            "/x",
+            r#"{"who":"v","email":"j@example.com"}"#,
+            r#"{"email":"j@example.com"}"#.into(),
+        ),
+    ] {
+        let ask = patch(host, path, sent).bearer(&zendesk("u-1001"));
+        assert_eq!(received(&gateway, &echo, &ask).await.body, left, "{host} {sent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clients_own_leaves_whatever_the_method_and_wherever_readers_find_it() {
+    let echo = Echo::start().await;
+    let body = entry("dialect: matrix-jwt, into: { json: /token }, path: /login, methods: [PATCH]");
+    let query = entry("dialect: matrix-jwt, into: { query: proof }, path: /login");
+    let gateway = start(&echo, "prefer", &[("body", &body), ("query", &query)]).await;
+    // A backend that heeds these takes a POST for a PATCH.
+    let json = |host: &str, body: &str| {
+        Request::post("/login", JSON, body)
+            .host(&format!("{host}.test"))
+            .header("X-HTTP-Method-Override", "PATCH")
+    };
+    let own = r#"{"token":"own","_method":"PATCH"}"#;
+    let left = r#"{"_method":"PATCH"}"#;
+    for ask in [json("body", own), json("body", own).bearer(&credential("u-1001"))] {
+        assert_eq!(received(&gateway, &echo, &ask).await.body, left);
+    }
+    // A preflight is asked for nothing, and may have a body.
+    let asked = Request::new("OPTIONS", "/login").host("body.test");
+    let asked = asked.header("Origin", "https://page.example").header("Content-Type", JSON);
+    let asked = asked.header("Access-Control-Request-Method", "POST").body(own);
+    assert_eq!(received(&gateway, &echo, &asked).await.body, left);
+    // PHP's $_REQUEST, and many a framework's input, take a body's parameter before the query's.
+    for (kind, sent, left) in [
+        (JSON, r#"{"proof":"own","a":1}"#, r#"{"a":1}"#),
+        (FORM, "proof=own&a=1", "a=1"),
+        (
+            "multipart/form-data; boundary=b",
+            "--b\r\nContent-Disposition: form-data; name=\"proof\"\r\n\r\nown\r\n--b--\r\n",
+            "--b\r\nContent-Disposition: form-data; name=\"xxxxx\"\r\n\r\nown\r\n--b--\r\n",
+        ),
+    ] {
+        let ask = || Request::post("/login?proof=own", kind, sent).host("query.test");
+        let got = received(&gateway, &echo, &ask()).await;
+        assert_eq!((got.target.as_str(), got.body.as_str()), ("/login", left));
+        let got = received(&gateway, &echo, &ask().bearer(&credential("u-1001"))).await;
+        assert_eq!(got.body, left);
+        assert_eq!(
+            claims(got.target.strip_prefix("/login?proof=").expect("ours"))["sub"],
+            "u-1001"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_2_is_written_to_as_http_1_is() {
+    let echo = Echo::start().await;
+    let body = "dialect: chatwoot, into: { json: { id: /identifier, proof: /identifier_hash } }";
+    let gateway = start(&echo, "prefer", &[("body", &entry(body))]).await;
+    let h2 = h2c::Connection::open(gateway.address).await;
+    let bearer = format!("Bearer {}", credential("u-1001"));
+    let sent = br#"{"identifier_hash":"own","a":1}"#;
+    for (authorization, left) in [
+        (None, r#"{"a":1}"#.to_owned()),
+        (
+            Some(("authorization", bearer.as_str())),
+            format!(
+                r#"{{"a":1,"identifier_hash":"{}","identifier":"u-1001"}}"#,
+                sign::hash(KEY, "u-1001")
+            ),
+        ),
+    ] {
+        let mut headers = vec![("content-type", JSON)];
+        headers.extend(authorization);
+        let got =
+            h2.send("POST", "body.test", "/c", &headers, Some(sent.to_vec()), None).await.echoed();
+        assert_eq!(got.body, left);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cannot_be_called_what_the_template_says_has_no_proof() {
+    let echo = Echo::start().await;
+    let of = |template: &str| {
+        let into = "dialect: user-hash, into: { header: { id: X-User-Id, proof: X-Hash } }";
+        entry(&format!("{into}, id: \"{template}\""))
+    };
+    let (email, id) = (of("{email}"), of("{id}"));
+    let gateway = start(&echo, "prefer", &[("email", &email), ("id", &id)]).await;
+    let jwt = dialect("jwt");
+    for (host, claim, value, called) in [
+        ("email", "email", Some("j@example.com"), Some("j@example.com")),
+        ("email", "email", None, None),
+        ("email", "email", Some("undefined"), None),
+        ("email", "email", Some("a\nb@example.com"), None),
+        ("id", "sub", Some("u 1%"), Some("u 1%")),
+        // Readers would differ about what these are in a header.
+        ("id", "sub", Some("ināra"), None),
+        ("id", "sub", Some(" u1"), None),
+    ] {
+        let mut claims = jwt.claims("u-1001", 5);
+        match value {
+            Some(value) => claims[claim] = value.into(),
+            None => drop(claims.as_object_mut().expect("claims").remove(claim)),
+        }
+        let ask = Request::get("/").host(&format!("{host}.test"));
+        let ask = ask.bearer(&sign::token(jwt.secret, &claims));
+        let got = received(&gateway, &echo, &ask).await;
+        assert_eq!(got.header("countersign-status"), Some("verified"), "{value:?}");
+        assert_eq!(got.header("x-user-id"), called, "{value:?}");
+        let hash = called.map(|called| sign::hash(KEY, called));
+        assert_eq!(got.header("x-hash"), hash.as_deref(), "{value:?}");
+    }
 }
 
 /// A configuration of `examples/backends`, in front of that backend.
@@ -242,7 +412,8 @@ async fn bodies_that_cannot_be_looked_into_do_not_pass_where_a_proof_is_written(
     for (request, status) in [
         (post("/set", JSON, &large), 413),
         (post("/set", JSON, &large).chunked(), 413),
-        (post("/other", JSON, &large), 200),
+        // What the backend takes for identity may stand in any body.
+        (post("/other", JSON, &large), 413),
         (post("/set", JSON, "{}").header("Content-Encoding", "gzip"), 415),
         (post("/set", JSON, r#"{"identifier_hash":1,"identifier_hash":2}"#), 400),
         (post("/set", "image/png", &large), 200),
@@ -284,7 +455,9 @@ async fn each_mode_writes_for_the_verified_alone() {
         let forged = sign::token("nobodys-secret-0123456789-0123456789", &json!({ "sub": "u" }));
         assert_eq!(gateway.send(&ask().bearer(&forged)).await.status, bad);
         assert_eq!(gateway.send(&ask()).await.status, guest);
-        assert!(echo.take().iter().all(|got| !got.mentions(other)), "{mode}");
+        let came = echo.take();
+        assert_eq!(came.len(), if guest == 200 { 2 } else { 0 }, "{mode}");
+        assert!(came.iter().all(|got| !got.mentions(other)), "{mode}");
         let got = received(&gateway, &echo, &ask().bearer(&credential("u-1001"))).await;
         assert_eq!(got.all("x-identifier-hash"), [sign::hash(KEY, "u-1001")]);
     }

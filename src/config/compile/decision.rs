@@ -92,7 +92,7 @@ fn missed(site: &Site) -> Vec<&'static str> {
         )
     });
     let claims = !site.fields.is_empty() && settings(site).any(|it| !it.keep_unsigned);
-    let writes = site.translations.0.iter().any(|one| one.into.is_in_body());
+    let writes = site.translations.0.iter().any(|one| one.into.is_written_in_body());
     let all = [
         (in_bodies, "credentials in bodies count as missing"),
         (claims, "identity fields claimed in bodies reach the backend"),

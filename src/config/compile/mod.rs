@@ -216,6 +216,7 @@ pub fn plan(
 
     spared::sessions(&mut compiler, &sites);
     spared::credentials(&mut compiler, &sites);
+    translate::warn_of_one_account(&mut compiler, &sites);
     if let Some(decision) = process.as_ref().and_then(|process| process.decision.as_ref()) {
         decision::warn(&mut compiler, decision, &sites);
     }

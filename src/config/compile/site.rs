@@ -130,12 +130,15 @@ pub fn site(
         headers: &headers,
         cleans: mode.cleans() || routes.0.iter().any(|route| route.settings.mode.cleans()),
     };
-    let translations = raw.translate.as_ref();
-    let translations = translations
-        .map(|list| {
-            translate::translations(compiler, dialects, list, &ours, &place.key("translate"))
-        })
-        .unwrap_or_default();
+    let entries = raw.translate.as_ref().map(|list| {
+        translate::translations(compiler, dialects, list, &ours, &place.key("translate"))
+    });
+    let translate::Entries { mut translations, fields } = entries.unwrap_or_default();
+    let others = accepts.iter_mut().map(|accepted| &mut accepted.dialect);
+    for dialect in std::iter::once(&mut dialect).chain(others) {
+        unsigned::also(dialect, fields.iter().flatten());
+    }
+    translate::acquaint(&mut translations, &fields, &dialect.unsigned.fields);
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),

@@ -1,20 +1,38 @@
 //! The backend's own proof: `translate`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::dialect::{Compiled, Dialects};
-use super::translate_into::{Where, fields, location};
-use super::{Compiler, algorithm, key, secret};
+use super::translate_into::{Where, location, names_of};
+use super::{Compiler, algorithm, key, secret, unsigned};
 use crate::config::place::Place;
 use crate::config::raw;
-use crate::dialect::{Algorithm, AudienceRule, Dialect, Key, KeySelection, Mechanism, Signer};
+use crate::dialect::{
+    Algorithm, AudienceRule, Dialect, Key, KeySelection, Mechanism, Signer, Source, UnsignedField,
+};
 use crate::gate::contract::SiteHeaders;
-use crate::plan::{Session, Translation, Translations};
+use crate::plan::{Session, Site, Translation, Translations};
 use crate::translate::{Template, Translator};
+
+/// Beyond, a token is less of a proof than of a password.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What a site's translations come to.
+#[derive(Default)]
+pub struct Entries {
+    /// Those that are sound; none where secrets are not to be read.
+    pub translations: Translations,
+    /// What each of their backends takes for identity: as many lists as translations, and
+    /// further ones of those that are left out.
+    pub fields: Vec<Vec<UnsignedField>>,
+}
 
 /// What is known of the site already.
 pub struct Ours<'s> {
     pub site: &'s str,
     /// Those that verify, of any of its dialects.
-    pub keys: Vec<&'s std::sync::Arc<Key>>,
+    pub keys: Vec<&'s Arc<Key>>,
     pub session: Option<&'s Session>,
     /// What its backend is told by.
     pub headers: &'s SiteHeaders,
@@ -22,14 +40,14 @@ pub struct Ours<'s> {
     pub cleans: bool,
 }
 
-/// The entries that are sound; none where secrets are not to be read.
+/// Compiles the entries.
 pub fn translations(
     compiler: &mut Compiler<'_, '_>,
     dialects: &mut Dialects<'_>,
     raw: &raw::List<raw::Translate>,
     ours: &Ours<'_>,
     place: &Place,
-) -> Translations {
+) -> Entries {
     if !ours.cleans && !raw.is_empty() {
         compiler.warn(format!(
             "site {}: `translate` has no effect: `observe` and `off` leave requests as they came",
@@ -37,7 +55,7 @@ pub fn translations(
         ));
     }
     let mut places: Vec<Where> = Vec::new();
-    let mut sound = Vec::new();
+    let (mut sound, mut fields, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (index, raw) in raw.entries() {
         let place = place.index(index);
         if index == Translations::MOST {
@@ -59,7 +77,12 @@ pub fn translations(
             compiler.missing(&place, "key", "key: { file: keys/chatwoot.secret }");
         }
         let compiled = name.and_then(|name| dialects.find(compiler, name, &place.key("dialect")));
-        let entry = compiled.as_deref().map(|compiled| Entry { raw, compiled, place: &place });
+        let entry = compiled.as_deref().map(|compiled| Entry {
+            raw,
+            compiled,
+            site: ours.site,
+            place: &place,
+        });
         let translator = entry.as_ref().and_then(|entry| translator(compiler, entry, ours));
         let own = location(compiler, raw, compiled.as_deref(), ours, &place);
         let Some(own) = own else { continue };
@@ -77,18 +100,75 @@ pub fn translations(
                 .key(&place.key("by_session"), "this site has no `session`")
                 .hint("remove it: every visitor is verified by a credential");
         }
-        if let Some(translator) = translator {
-            let Where { into, path, methods } = own;
-            let fields = fields(&into);
-            sound.push(Translation { translator, into, fields, path, methods, by_session });
+        let identity = compiled.map(|compiled| identity(&compiled.dialect, &own.source));
+        let identity = identity.unwrap_or_default();
+        let Some(translator) = translator else {
+            others.push(identity);
+            continue;
+        };
+        fields.push(identity);
+        let Where { into, path, methods, .. } = own;
+        let (names, known) = (Arc::new(names_of(&into)), Vec::new());
+        let one = Translation { translator, into, fields: names, known, path, methods, by_session };
+        sound.push(one);
+    }
+    fields.append(&mut others);
+    Entries { translations: Translations(sound), fields }
+}
+
+/// What the backend takes for identity, wherever it stands: what its dialect says, and what
+/// lies beside a hash by its own sources or in this place.
+fn identity(dialect: &Dialect, into: &Source) -> Vec<UnsignedField> {
+    let rules = &dialect.unsigned;
+    let names = rules.fields.iter().map(|field| field.name.clone());
+    let sources = dialect.sources.iter().chain([into]);
+    let mut fields = unsigned::fields(names, None, &dialect.mechanism, sources);
+    for field in &mut fields {
+        let own = rules.fields.iter().find(|own| own.name == field.name);
+        field.prefix = own.and_then(|own| own.prefix.clone());
+    }
+    fields
+}
+
+/// Has each backend know its visitors by the fields of the site, which are all among these.
+pub fn acquaint(
+    translations: &mut Translations,
+    fields: &[Vec<UnsignedField>],
+    of_site: &[UnsignedField],
+) {
+    for (one, fields) in translations.0.iter_mut().zip(fields) {
+        let known = fields.iter().filter_map(|field| {
+            let index = of_site.iter().position(|own| own.name == field.name)?;
+            Some((index, one.translator.dialect().signs_as(field.proof.as_ref()?)?))
+        });
+        one.known = known.collect();
+    }
+}
+
+/// Where two sites' visitors of one id would be one person to a backend.
+pub fn warn_of_one_account(compiler: &mut Compiler<'_, '_>, sites: &[Site]) {
+    for (index, site) in sites.iter().enumerate() {
+        for other in sites.iter().skip(index + 1) {
+            let same = site.translations.0.iter().find(|one| {
+                let of_other = |two: &Translation| one.translator.is_like(&two.translator);
+                other.translations.0.iter().any(of_other)
+            });
+            let Some(one) = same else { continue };
+            compiler.warn(format!(
+                "sites {} and {} write the same for {} with one key: whoever has one id at both is \
+                 one visitor to the backend, unless their `id` templates differ",
+                site.name,
+                other.name,
+                one.translator.dialect().name
+            ));
         }
     }
-    Translations(sound)
 }
 
 struct Entry<'e> {
     raw: &'e raw::Translate,
     compiled: &'e Compiled,
+    site: &'e str,
     place: &'e Place,
 }
 
@@ -119,7 +199,7 @@ fn translator(
 
 /// The dialect with audience and issuer worked in.
 fn dialect(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>) -> Option<Dialect> {
-    let Entry { raw, compiled, place } = entry;
+    let Entry { raw, compiled, place, .. } = entry;
     let mut dialect = compiled.dialect.clone();
     let name = &compiled.dialect.name;
     let said = [("audience", &raw.audience), ("issuer", &raw.issuer)];
@@ -183,6 +263,12 @@ fn ttl(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>) -> Option<Option<u64>
             most => format!("{least}s to {most}s, in whole seconds"),
         });
         return None;
+    }
+    if ttl > HOUR {
+        compiler.warn(format!(
+            "site {}: tokens for {} may hold longer than an hour, and nothing takes them back",
+            entry.site, entry.compiled.dialect.name
+        ));
     }
     Some(Some(ttl.as_secs()))
 }
@@ -254,7 +340,7 @@ fn signer(
     kid: Option<&str>,
     ours: &Ours<'_>,
 ) -> Option<Signer> {
-    let Entry { raw, compiled, place } = entry;
+    let Entry { raw, compiled, place, .. } = entry;
     let wanted = wanted(compiler, entry)?;
     let written = raw.key.as_ref()?;
     let place_of_key = place.key("key");

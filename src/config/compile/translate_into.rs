@@ -11,7 +11,7 @@ use crate::config::raw;
 use crate::dialect::{
     Carrier, FieldName, Mechanism, Names, Pointer, Source, UnsignedField, UnsignedRules,
 };
-use crate::gate::contract::Reserved;
+use crate::gate::contract::{Reserved, folded, folds_alike};
 use crate::gate::route::PathPattern;
 use crate::gate::{Fields, forwarded};
 use crate::plan::Target;
@@ -21,6 +21,8 @@ const PLACES: &str = "one of header, query, json, form";
 /// A place, and the requests whose place it is.
 #[derive(Clone)]
 pub struct Where {
+    /// As a source of credentials.
+    pub source: Source,
     pub into: Target,
     pub path: Option<PathPattern>,
     pub methods: Vec<Method>,
@@ -36,13 +38,10 @@ impl Where {
         let all = self.methods.is_empty() || other.methods.is_empty();
         let methods = all || self.methods.iter().any(|method| other.methods.contains(method));
         let kind = std::mem::discriminant(&self.into) == std::mem::discriminant(&other.into);
-        let lies = |own: &String| {
-            let beneath = |one: &str, other: &str| {
-                one.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            names(&other.into).iter().any(|name| beneath(own, name) || beneath(name, own))
-        };
-        paths && methods && kind && names(&self.into).iter().any(lies)
+        let places = |into: &Target| names(into).iter().map(|name| segments(into, name)).collect();
+        let (own, theirs): (Vec<_>, Vec<_>) = (places(&self.into), places(&other.into));
+        let lies = |one: &Vec<String>| theirs.iter().any(|other| touch(one, other));
+        paths && methods && kind && own.iter().any(lies)
     }
 
     /// What it is called.
@@ -61,13 +60,31 @@ fn names(into: &Target) -> Vec<String> {
     std::iter::once(proof).chain([id, email, name].into_iter().flatten()).collect()
 }
 
+/// A name of a place as the most careless reader takes it: a header's folded, any other's
+/// segments in lower case, `user[hash]` as `/user/hash`.
+fn segments(into: &Target, name: &str) -> Vec<String> {
+    match into {
+        Target::Header(..) => vec![folded(name)],
+        _ => exact_segments(into, name).iter().map(|part| part.to_lowercase()).collect(),
+    }
+}
+
+fn exact_segments(into: &Target, name: &str) -> Vec<String> {
+    match into {
+        Target::Json(_) => Pointer::parse(name).map(|pointer| pointer.0).unwrap_or_default(),
+        _ => name.split('[').map(|part| part.trim_end_matches(']').to_owned()).collect(),
+    }
+}
+
+/// Whether one is the other or lies beneath it.
+fn touch(one: &[String], other: &[String]) -> bool {
+    one.starts_with(other) || other.starts_with(one)
+}
+
 /// The names of a place as request fields: `user[hash]` is `/user/hash`.
-pub fn fields(into: &Target) -> Fields {
+pub fn names_of(into: &Target) -> Fields {
     let field = |name: String| {
-        let segments: Vec<String> = match into {
-            Target::Json(_) => Pointer::parse(&name).map(|pointer| pointer.0).unwrap_or_default(),
-            _ => name.split('[').map(|part| part.trim_end_matches(']').to_owned()).collect(),
-        };
+        let segments = exact_segments(into, &name);
         let name = match segments.as_slice() {
             [one] => FieldName::Plain(one.clone()),
             _ => FieldName::At(Pointer(segments)),
@@ -108,16 +125,62 @@ pub fn location(
         _ => None,
     };
     let source = source::source(compiler, &written.as_source(), hash, &place)?;
-    check_place(compiler, &source, path.is_some(), ours, &place);
-    let into = Target::of(source.carrier)?;
+    let everywhere = |path: &PathPattern| path.rest && path.segments.is_empty();
+    let limited = path.as_ref().is_some_and(|path| !everywhere(path));
+    check_place(compiler, &source, limited, ours, &place);
+    let into = Target::of(source.carrier.clone())?;
+    check_target(compiler, &into, &place)?;
     let bodiless = |method: &Method| matches!(*method, Method::GET | Method::HEAD);
-    if into.is_in_body() && !methods.is_empty() && methods.iter().all(bodiless) {
+    if into.is_written_in_body() && !methods.is_empty() && methods.iter().all(bodiless) {
         compiler
             .report
             .key(&place, "requests of these `methods` have no body")
             .expected("a header or a parameter, or other methods");
     }
-    Some(Where { into, path, methods })
+    Some(Where { source, into, path, methods })
+}
+
+/// Names that readers would take for others than those that are cleaned, or that stand in each
+/// other's way.
+fn check_target(compiler: &mut Compiler<'_, '_>, into: &Target, place: &Place) -> Option<()> {
+    let names = names(into);
+    let is_parameter = matches!(into, Target::Query(..) | Target::Form(_));
+    if let Some(name) = names.iter().find(|name| is_parameter && !is_plain(name)) {
+        compiler
+            .report
+            .key(place, format!("`{name}` means different names to different readers"))
+            .expected(
+                "a name such as token or user[token], without dots, spaces and empty brackets",
+            );
+        return None;
+    }
+    let all: Vec<_> = names.iter().map(|name| segments(into, name)).collect();
+    let rest = |index| all.iter().skip(index + 1);
+    let twice = all.iter().enumerate().find(|(index, one)| rest(*index).any(|it| touch(one, it)));
+    if let Some((index, _)) = twice {
+        let name = names.get(index).map(String::as_str).unwrap_or_default();
+        compiler
+            .report
+            .key(
+                place,
+                format!("`{name}` and another name of this place are one, or one within the other"),
+            )
+            .expected("a name for each, and none beneath another");
+        return None;
+    }
+    Some(())
+}
+
+/// Whether a parameter's name is one to every reader: `token`, `user[token]`.
+fn is_plain(name: &str) -> bool {
+    let is_word = |text: &str| {
+        let odd = |c: char| c.is_control() || c.is_whitespace() || ".[];&=+%".contains(c);
+        !text.is_empty() && !text.contains(odd)
+    };
+    let (base, brackets) = name.split_at(name.find('[').unwrap_or(name.len()));
+    let inner = brackets.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
+    let inner = inner.is_none_or(|inner| inner.is_some_and(|it| it.split("][").all(is_word)));
+    is_word(base) && inner
 }
 
 /// A place that is not Countersign's to write, or is somebody else's.
@@ -149,10 +212,20 @@ fn check_place(
             .expected("a header of its own");
     }
     let sessions = ours.session.iter().flat_map(|session| &session.request);
-    if !limited && sessions.into_iter().any(|session| source::overlap(session, source)) {
+    let carries = |session: &Source| {
+        let kind = |source: &Source| std::mem::discriminant(&source.carrier);
+        let theirs = &session.carrier.names().proof;
+        // What is removed is removed in every spelling.
+        let alike = |name: &String| name == theirs || is_header && folds_alike(name, theirs);
+        kind(session) == kind(source) && all.into_iter().flatten().any(alike)
+    };
+    if !limited && let Some(session) = sessions.into_iter().find(|session| carries(session)) {
         compiler
             .report
-            .key(place, format!("`{}` carries the backend's session", names.proof))
+            .key(
+                place,
+                format!("`{}` carries the backend's session", session.carrier.names().proof),
+            )
             .expected("another place, or a `path` where nobody has a session yet")
             .hint("what clients send in this place is removed");
     }

@@ -68,6 +68,13 @@ pub fn unite(dialects: &mut [&mut Dialect]) {
     }
 }
 
+/// Adds what somebody else takes for identity: nothing of this dialect proves it.
+pub fn also<'f>(dialect: &mut Dialect, further: impl Iterator<Item = &'f UnsignedField>) {
+    for field in further {
+        push(&mut dialect.unsigned.fields, UnsignedField { proof: None, ..field.clone() });
+    }
+}
+
 fn push(fields: &mut Vec<UnsignedField>, field: UnsignedField) {
     if !fields.iter().any(|other| other.name == field.name) {
         fields.push(field);

@@ -16,21 +16,23 @@ pub struct Translate {
     /// None of the keys that verify this site's visitors.
     #[schemars(required)]
     pub key: Option<Secret>,
-    /// Where in a request it goes. What clients send there never reaches the backend.
+    /// Where in a request it goes. What clients send there leaves the requests that may be
+    /// written to, in the modes that change requests and from bodies of a type that is read.
     #[schemars(required)]
     pub into: Option<Into>,
     /// Which requests: `*` is one segment, a final `/*` the rest. Absent: all of the site.
     pub path: Option<String>,
-    /// Which methods; absent: any.
+    /// To which methods it is written; absent: any. What clients send leaves whatever the method.
     pub methods: Option<List<String>>,
-    /// What the backend calls the visitor: text with `{id}` or `{email}` in it, `c-{id|hex}`
-    /// (default `{id}`).
+    /// What the backend calls the visitor: text with one `{id}` or `{email}` in it, `c-{id|hex}`
+    /// (default `{id}`). Whoever lacks it has no proof.
     pub id: Option<String>,
     /// For whom tokens say that they are: `aud`, or Amazon's widget id.
     pub audience: Option<String>,
     /// What tokens say as `iss`.
     pub issuer: Option<String>,
-    /// How long a token holds, from the request on (default 60s).
+    /// How long a token holds, from the request on, though never beyond the credential that it
+    /// rests on (default 60s).
     pub ttl: Option<Period>,
     /// What tokens name as the key (`kid`). Absent: none.
     #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,64}$"))]
