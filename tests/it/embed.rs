@@ -245,6 +245,9 @@ fn the_page_repeats_what_the_manifest_patches_and_which_pingora_it_means() {
     let (ours, theirs) = (include_str!("../../Cargo.toml"), shown("toml"));
     let beside = theirs.replace("../countersign/", "");
     assert_eq!(section(ours, "patch.crates-io"), section(&beside, "patch.crates-io"));
+    let examples = include_str!("../../examples/README.md").replace("../countersign/", "");
+    let of_examples = examples.split("```").find(|block| block.contains("[patch")).unwrap_or("");
+    assert_eq!(section(ours, "patch.crates-io"), section(of_examples, "patch.crates-io"));
     let pingora = |manifest| -> Vec<String> {
         let lines = section(manifest, "dependencies").into_iter();
         lines.filter(|line| line.starts_with("pingora =")).map(str::to_owned).collect()
