@@ -34,7 +34,9 @@ mod spared;
 mod store;
 mod token_settings;
 mod translate;
+mod translate_identity;
 mod translate_into;
+mod translate_terms;
 mod unsigned;
 mod upstream;
 mod upstream_tls;
@@ -216,7 +218,7 @@ pub fn plan(
 
     spared::sessions(&mut compiler, &sites);
     spared::credentials(&mut compiler, &sites);
-    translate::warn_of_one_account(&mut compiler, &sites);
+    translate_identity::warn_of_one_account(&mut compiler, &sites);
     if let Some(decision) = process.as_ref().and_then(|process| process.decision.as_ref()) {
         decision::warn(&mut compiler, decision, &sites);
     }

@@ -6,7 +6,8 @@ use super::dialect::Dialects;
 use super::settings::body_limit;
 use super::signing::{Signing, configured};
 use super::{
-    Compiler, accepts, access, headers, key, memory, route, translate, unsigned, upstream, website,
+    Compiler, accepts, access, headers, key, memory, route, translate, translate_identity,
+    unsigned, upstream, website,
 };
 use crate::config::place::Place;
 use crate::config::raw;
@@ -138,7 +139,7 @@ pub fn site(
     for dialect in std::iter::once(&mut dialect).chain(others) {
         unsigned::also(dialect, fields.iter().flatten());
     }
-    translate::acquaint(&mut translations, &fields, &dialect.unsigned.fields);
+    translate_identity::acquaint(&mut translations, &fields, &dialect.unsigned.fields);
 
     Some(Site {
         values: SiteValues::new(name, &dialect.name),

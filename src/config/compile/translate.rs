@@ -1,22 +1,18 @@
 //! The backend's own proof: `translate`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::dialect::{Compiled, Dialects};
+use super::translate_identity::identity;
 use super::translate_into::{Where, location, names_of};
-use super::{Compiler, algorithm, key, secret, unsigned};
+use super::translate_terms::{kid, template, ttl};
+use super::{Compiler, algorithm, secret};
 use crate::config::place::Place;
 use crate::config::raw;
-use crate::dialect::{
-    Algorithm, AudienceRule, Dialect, Key, KeySelection, Mechanism, Signer, Source, UnsignedField,
-};
+use crate::dialect::{Algorithm, AudienceRule, Dialect, Key, Mechanism, Signer, UnsignedField};
 use crate::gate::contract::SiteHeaders;
-use crate::plan::{Session, Site, Translation, Translations};
-use crate::translate::{Template, Translator};
-
-/// Beyond, a token is less of a proof than of a password.
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::plan::{Session, Translation, Translations};
+use crate::translate::Translator;
 
 /// What a site's translations come to.
 #[derive(Default)]
@@ -116,60 +112,12 @@ pub fn translations(
     Entries { translations: Translations(sound), fields }
 }
 
-/// What the backend takes for identity, wherever it stands: what its dialect says, and what
-/// lies beside a hash by its own sources or in this place.
-fn identity(dialect: &Dialect, into: &Source) -> Vec<UnsignedField> {
-    let rules = &dialect.unsigned;
-    let names = rules.fields.iter().map(|field| field.name.clone());
-    let sources = dialect.sources.iter().chain([into]);
-    let mut fields = unsigned::fields(names, None, &dialect.mechanism, sources);
-    for field in &mut fields {
-        let own = rules.fields.iter().find(|own| own.name == field.name);
-        field.prefix = own.and_then(|own| own.prefix.clone());
-    }
-    fields
-}
-
-/// Has each backend know its visitors by the fields of the site, which are all among these.
-pub fn acquaint(
-    translations: &mut Translations,
-    fields: &[Vec<UnsignedField>],
-    of_site: &[UnsignedField],
-) {
-    for (one, fields) in translations.0.iter_mut().zip(fields) {
-        let known = fields.iter().filter_map(|field| {
-            let index = of_site.iter().position(|own| own.name == field.name)?;
-            Some((index, one.translator.dialect().signs_as(field.proof.as_ref()?)?))
-        });
-        one.known = known.collect();
-    }
-}
-
-/// Where two sites' visitors of one id would be one person to a backend.
-pub fn warn_of_one_account(compiler: &mut Compiler<'_, '_>, sites: &[Site]) {
-    for (index, site) in sites.iter().enumerate() {
-        for other in sites.iter().skip(index + 1) {
-            let same = site.translations.0.iter().find(|one| {
-                let of_other = |two: &Translation| one.translator.is_like(&two.translator);
-                other.translations.0.iter().any(of_other)
-            });
-            let Some(one) = same else { continue };
-            compiler.warn(format!(
-                "sites {} and {} write the same for {} with one key: whoever has one id at both is \
-                 one visitor to the backend, unless their `id` templates differ",
-                site.name,
-                other.name,
-                one.translator.dialect().name
-            ));
-        }
-    }
-}
-
-struct Entry<'e> {
-    raw: &'e raw::Translate,
-    compiled: &'e Compiled,
-    site: &'e str,
-    place: &'e Place,
+/// One entry whose dialect there is.
+pub struct Entry<'e> {
+    pub raw: &'e raw::Translate,
+    pub compiled: &'e Compiled,
+    pub site: &'e str,
+    pub place: &'e Place,
 }
 
 /// What writes.
@@ -236,101 +184,6 @@ fn dialect(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>) -> Option<Dialect
         rules.claims.issuer = raw.issuer.clone().or(rules.claims.issuer.take());
     }
     sound.then_some(dialect)
-}
-
-fn ttl(compiler: &mut Compiler<'_, '_>, entry: &Entry<'_>) -> Option<Option<u64>> {
-    let place = entry.place.key("ttl");
-    let Some(raw::Period(ttl)) = entry.raw.ttl else {
-        return (!compiler.report.was_removed(&place)).then_some(None);
-    };
-    let rules = match &entry.compiled.dialect.mechanism {
-        Mechanism::Jwt(rules) => rules,
-        Mechanism::Hmac(_) => {
-            let name = &entry.compiled.dialect.name;
-            compiler
-                .report
-                .key(&place, format!("`ttl` has no meaning with {name}"))
-                .hint("a hash holds for as long as its key does");
-            return None;
-        }
-    };
-    let (least, most) = (rules.min_remaining.max(1), rules.max_lifetime.unwrap_or(u64::MAX));
-    if ttl.subsec_nanos() > 0 || !(least..=most).contains(&ttl.as_secs()) {
-        let problem =
-            compiler.report.value(&place, "a token cannot hold for so long or so short a time");
-        problem.expected(match most {
-            u64::MAX => format!("at least {least}s, in whole seconds"),
-            most => format!("{least}s to {most}s, in whole seconds"),
-        });
-        return None;
-    }
-    if ttl > HOUR {
-        compiler.warn(format!(
-            "site {}: tokens for {} may hold longer than an hour, and nothing takes them back",
-            entry.site, entry.compiled.dialect.name
-        ));
-    }
-    Some(Some(ttl.as_secs()))
-}
-
-fn template(
-    compiler: &mut Compiler<'_, '_>,
-    raw: &raw::Translate,
-    site: &str,
-    place: &Place,
-) -> Option<Template> {
-    let place = place.key("id");
-    let Some(text) = raw.id.as_deref() else {
-        return (!compiler.report.was_removed(&place)).then(Template::default);
-    };
-    let template = Template::parse(text);
-    if template.is_none() {
-        compiler
-            .report
-            .value(&place, format!("`{text}` is not what a backend could call each visitor"))
-            .expected("text with one `{id}` or `{email}` in it, such as c-{id} or c-{id|hex}");
-    }
-    if template.as_ref().is_some_and(Template::is_open) {
-        compiler.warn(format!(
-            "site {site}: in `{text}` an id may hold what parts it from the text behind it: write \
-             `|hex`, unless the website's ids cannot"
-        ));
-    }
-    template
-}
-
-/// What tokens call the key: none, unless the dialect wants it.
-fn kid<'r>(compiler: &mut Compiler<'_, '_>, entry: &Entry<'r>) -> Option<Option<&'r str>> {
-    let place = entry.place.key("kid");
-    let (raw, dialect) = (entry.raw, &entry.compiled.dialect);
-    let wanted = match &dialect.mechanism {
-        Mechanism::Hmac(_) => None,
-        Mechanism::Jwt(rules) => {
-            let named = rules.required_header.iter().any(|name| name == "kid");
-            Some(named || matches!(rules.key, KeySelection::Kid | KeySelection::Claim(_)))
-        }
-    };
-    match (raw.kid.as_deref(), wanted) {
-        (Some(_), None) => {
-            compiler
-                .report
-                .key(&place, format!("`kid` has no meaning with {}", dialect.name))
-                .hint("a hash names no key");
-            None
-        }
-        (Some(kid), _) if !key::is_id(kid) => {
-            compiler
-                .report
-                .value(&place, format!("`{kid}` cannot be a key's id"))
-                .expected(key::ID);
-            None
-        }
-        (None, Some(true)) => {
-            compiler.missing(entry.place, "kid", "kid: \"2026-11\"");
-            None
-        }
-        (kid, _) => (!compiler.report.was_removed(&place)).then_some(kid),
-    }
 }
 
 /// The key that signs: a secret, or a private key in PEM.
