@@ -53,6 +53,15 @@ impl Target {
         }
     }
 
+    /// The header fields that it is, in lower case.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        let names = match self {
+            Self::Header(names, _) => Some(names),
+            _ => None,
+        };
+        names.into_iter().flat_map(Names::all).map(String::as_str)
+    }
+
     /// Whether it lies in a request's body.
     pub const fn is_in_body(&self) -> bool {
         matches!(self, Self::Json(_) | Self::Form(_))
