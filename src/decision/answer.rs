@@ -72,15 +72,19 @@ fn left(sent: &HeaderMap, edits: &Edits) -> Vec<(HeaderName, HeaderValue)> {
     for name in whole {
         left.extend(sent.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
-    // A gateway takes over one value of a name, and two cookie fields are one (RFC 6265 §5.4).
-    let (cookies, mut others): (Vec<_>, Vec<_>) =
-        left.into_iter().partition(|(name, _)| *name == header::COOKIE);
-    let crumbs: Vec<&[u8]> = cookies.iter().map(|(_, value)| value.as_bytes()).collect();
-    if !crumbs.is_empty() {
-        let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
-        others.extend(joined.ok().map(|value| (header::COOKIE, value)));
+    // A gateway takes over one value of a name. Two cookie fields are one (RFC 6265 §5.4), and
+    // so are two credentials to Envoy, which has joined them.
+    for (name, between) in [(header::AUTHORIZATION, &b","[..]), (header::COOKIE, b"; ")] {
+        let (these, mut others): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|(other, _)| *other == name);
+        let parts: Vec<&[u8]> = these.iter().map(|(_, value)| value.as_bytes()).collect();
+        if !parts.is_empty() {
+            let joined = HeaderValue::from_bytes(&parts.join(between));
+            others.extend(joined.ok().map(|value| (name, value)));
+        }
+        left = others;
     }
-    others
+    left
 }
 
 /// The names of what is to go, of that which the client sent, and is not set anew.

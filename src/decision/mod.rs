@@ -20,6 +20,7 @@
 mod answer;
 mod caddy;
 mod connection;
+mod envoy;
 mod irremovable;
 mod question;
 
@@ -42,6 +43,8 @@ pub struct Desk {
     decision: Decision,
     /// Open connections.
     open: AtomicUsize,
+    /// There were too many of them.
+    crowded: Seldom,
     /// A question could not be understood.
     puzzled: Seldom,
 }
@@ -49,7 +52,8 @@ pub struct Desk {
 impl Desk {
     /// A desk that judges as `gate` does.
     pub fn new(gate: Gate, decision: Decision) -> Arc<Self> {
-        Arc::new(Self { gate, decision, open: AtomicUsize::new(0), puzzled: Seldom::default() })
+        let (crowded, puzzled) = (Seldom::default(), Seldom::default());
+        Arc::new(Self { gate, decision, open: AtomicUsize::new(0), crowded, puzzled })
     }
 
     /// What is to become of the request that a question is about.

@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use super::envoy;
 use crate::gate::contract::folds_alike;
 use crate::plan::{Carriers, Decision};
 use crate::proxy::head::{self, Parsed};
@@ -58,6 +59,7 @@ impl Question {
                 let target = target.ok_or(Confusion::OtherPrefix)?;
                 // Another gateway's fields are the client's here, and mean nothing.
                 headers.remove(header::CONTENT_LENGTH);
+                envoy::unfold(&mut headers);
                 Self { method, target, headers }
             }
         };
