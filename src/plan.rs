@@ -28,7 +28,7 @@ use crate::gate::policy::Mode;
 use crate::gate::route::{Hosts, Routes};
 
 pub use asserts::Asserts;
-pub use decision::{Carriers, Decision, Gateway};
+pub use decision::{CARRIED, Carriers, Decision, Gateway};
 pub use flight::{Flight, Joined};
 pub use key_set::{Fetched, KeySet, KeySets, KeySource, KeysNow};
 pub use memory::{

@@ -3,9 +3,9 @@
 //! A gateway cannot apply edits, only take fields over. So 200 carries every field that is to
 //! be set, and besides:
 //!
-//! - of the fields in which credentials travel among others ([`SHARED`]) what is left of them,
-//!   also where nothing was taken: a recipe that always sets them from the answer forwards no
-//!   credential that was used. Whatever is gone is simply not there.
+//! - of the fields that recipes carry over ([`CARRIED`]) what is left of them, also where nothing
+//!   was taken: a recipe that always sets them from the answer forwards no credential that was
+//!   used. Whatever is gone is simply not there.
 //! - `Countersign-Uri`: the target as it is to be forwarded, without a used credential and
 //!   claims that nothing proved. Traefik cannot use it; Caddy gets it only where it changes.
 //! - for Envoy and HAProxy, which can remove what they are told to: the names that are to go.
@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::caddy;
 use super::question::Question;
 use crate::gate::{Edits, Refusal, forwarded};
-use crate::plan::Gateway;
+use crate::plan::{CARRIED, Gateway};
 use crate::refusal::{REQUEST_ID, Reply};
 
 /// Where the request is to go on to.
@@ -27,10 +27,6 @@ const REMOVE: HeaderName = HeaderName::from_static("countersign-remove");
 const ENVOY_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 /// The status that NGINX could not pass on.
 const REFUSED: HeaderName = HeaderName::from_static("countersign-refused");
-
-/// Fields in which credentials travel beside what is the backend's.
-pub const SHARED: [HeaderName; 4] =
-    [header::AUTHORIZATION, header::COOKIE, header::REFERER, header::SEC_WEBSOCKET_PROTOCOL];
 
 /// The answer that lets a request go on.
 ///
@@ -66,25 +62,29 @@ pub fn go_on(
     Ok(Reply { status: 200, headers, body: Bytes::new() })
 }
 
-/// What is left of fields that were taken something out of, and the [`SHARED`] ones.
+/// What is left of fields that were taken something out of, and the [`CARRIED`] ones.
 fn left(sent: &HeaderMap, edits: &Edits) -> Vec<(HeaderName, HeaderValue)> {
     let mut left = edits.append.clone();
     let changed = |name: &HeaderName| {
         edits.remove.contains(name) || edits.set.iter().any(|(set, _)| set == name)
     };
-    let whole = SHARED.into_iter().filter(|name| !changed(name));
+    let whole = CARRIED.map(HeaderName::from_static).into_iter().filter(|name| !changed(name));
     for name in whole {
         left.extend(sent.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
-    // A gateway takes over one value of a name, and two cookie fields are one (RFC 6265 §5.4).
-    let (cookies, mut others): (Vec<_>, Vec<_>) =
-        left.into_iter().partition(|(name, _)| *name == header::COOKIE);
-    let crumbs: Vec<&[u8]> = cookies.iter().map(|(_, value)| value.as_bytes()).collect();
-    if !crumbs.is_empty() {
-        let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
-        others.extend(joined.ok().map(|value| (header::COOKIE, value)));
+    // A gateway takes over one value of a name. Two cookie fields are one (RFC 6265 §5.4), and
+    // so are two credentials to Envoy, which has joined them.
+    for (name, between) in [(header::AUTHORIZATION, &b","[..]), (header::COOKIE, b"; ")] {
+        let (these, mut others): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|(other, _)| *other == name);
+        let parts: Vec<&[u8]> = these.iter().map(|(_, value)| value.as_bytes()).collect();
+        if !parts.is_empty() {
+            let joined = HeaderValue::from_bytes(&parts.join(between));
+            others.extend(joined.ok().map(|value| (name, value)));
+        }
+        left = others;
     }
-    others
+    left
 }
 
 /// The names of what is to go, of that which the client sent, and is not set anew.
@@ -93,7 +93,12 @@ fn gone(
     edits: &Edits,
     answered: &[(HeaderName, HeaderValue)],
 ) -> Option<HeaderValue> {
-    let is_set = |name: &HeaderName| answered.iter().any(|(set, _)| set == name);
+    // What else is left of a field, Envoy's recipe does not take over: then all of it goes.
+    let is_set = |name: &HeaderName| {
+        let carried = || CARRIED.contains(&name.as_str());
+        let takes_over = edits.set.iter().any(|(set, _)| set == name) || carried();
+        takes_over && answered.iter().any(|(set, _)| set == name)
+    };
     let mut names: Vec<&str> = edits
         .remove
         .iter()

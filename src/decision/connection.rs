@@ -4,7 +4,7 @@
 //! ends. During a shutdown questions are answered to its very end: the gateway goes on
 //! forwarding by itself, and depends on it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -36,14 +36,38 @@ enum Arrival {
     TooLarge,
 }
 
+/// A place among the open connections, given back however the conversation ends.
+struct Seat<'d>(&'d AtomicUsize);
+
+impl<'d> Seat<'d> {
+    /// A place, and how many were taken before.
+    fn take(open: &'d AtomicUsize) -> (Self, usize) {
+        let taken = open.fetch_add(1, Ordering::Relaxed);
+        (Self(open), taken)
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Desk {
     /// Serves one connection to its end.
     pub async fn serve(&self, stream: Stream, peer: Peer) {
         let most = self.limits().0.connections;
-        if self.open.fetch_add(1, Ordering::Relaxed) < most {
+        let (seat, taken) = Seat::take(&self.open);
+        if taken < most {
             self.converse(stream, peer).await;
+        } else if let Some(times) = self.crowded.happened(Instant::now().into_std()) {
+            tracing::warn!(
+                times,
+                "the decision listener has as many connections as `limits.connections` allows \
+                 ({most}): further ones are closed, and the gateway refuses its visitors"
+            );
         }
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        drop(seat);
     }
 
     fn limits(&self) -> (Limits, Timeouts) {
@@ -166,5 +190,22 @@ async fn drop_body(
             Ok(Ok(received)) if received > 0 => {}
             _ => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_that_panics_gives_its_place_back() {
+        let open = AtomicUsize::new(0);
+        let ended = std::panic::catch_unwind(|| {
+            let (_seat, taken) = Seat::take(&open);
+            assert_eq!((taken, open.load(Ordering::Relaxed)), (0, 1));
+            panic!("as a judgement might");
+        });
+        assert!(ended.is_err());
+        assert_eq!(open.load(Ordering::Relaxed), 0);
     }
 }

@@ -4,7 +4,8 @@
 //! - A question is one request without a body. Method, host and target of the visitor's
 //!   request come in the fields that the configured gateway uses (`question`); all others
 //!   decide nothing. A field that is missing, or there twice in whatever spelling, is a fault of
-//!   the gateway's configuration: 400, for every gateway.
+//!   the gateway's configuration: 400, for every gateway. So is a header field of a client's
+//!   that has to go, and that the gateway would keep (`irremovable`).
 //! - The answer is 200 with what the backend is to be told, or the refusal as the visitor is to
 //!   get it (`answer`).
 //! - The gateway is trusted like a proxy of `trusted_proxies`: nobody else may reach this
@@ -19,6 +20,8 @@
 mod answer;
 mod caddy;
 mod connection;
+mod envoy;
+mod irremovable;
 mod question;
 
 use std::sync::Arc;
@@ -26,8 +29,8 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use self::question::{Confusion, Question};
-use crate::gate::{Body, Fault, Peer, Refusal, RequestView};
-use crate::plan::Decision;
+use crate::gate::{Body, Fault, Forward, Peer, Refusal, RequestView};
+use crate::plan::{Decision, Gateway};
 use crate::proxy::head::Parsed;
 use crate::proxy::journey::{Step, Trace};
 use crate::proxy::{Gate, Journey};
@@ -40,6 +43,8 @@ pub struct Desk {
     decision: Decision,
     /// Open connections.
     open: AtomicUsize,
+    /// There were too many of them.
+    crowded: Seldom,
     /// A question could not be understood.
     puzzled: Seldom,
 }
@@ -47,21 +52,24 @@ pub struct Desk {
 impl Desk {
     /// A desk that judges as `gate` does.
     pub fn new(gate: Gate, decision: Decision) -> Arc<Self> {
-        Arc::new(Self { gate, decision, open: AtomicUsize::new(0), puzzled: Seldom::default() })
+        let (crowded, puzzled) = (Seldom::default(), Seldom::default());
+        Arc::new(Self { gate, decision, open: AtomicUsize::new(0), crowded, puzzled })
     }
 
     /// What is to become of the request that a question is about.
     async fn answer(&self, asked: Parsed, peer: Peer) -> Reply {
+        let gateway = self.decision.gateway;
         let mut journey = self.gate.journey();
         let question = match Question::of(&self.decision, asked) {
             Ok(question) => question,
             Err(why) => return self.puzzled_by(journey, peer, why),
         };
-        if let Some(name) = question.irremovable(self.decision.gateway) {
-            let detail = format!("the header field `{name}` is Countersign's own");
-            let refusal = Refusal::fault(Fault::BadRequest, detail);
-            let reply = self.misheard(&mut journey, peer, &refusal);
-            return answer::refused(self.decision.gateway, reply);
+        let forged = journey.generation().and_then(|generation| {
+            irremovable::reserved(gateway, &question.headers, &generation.plan.reserved)
+        });
+        if let Some(name) = forged {
+            let detail = format!("the header field `{name}` is not a client's to send");
+            return self.misheard(&mut journey, peer, &Refusal::fault(Fault::BadRequest, detail));
         }
         let view = RequestView {
             method: &question.method,
@@ -77,12 +85,8 @@ impl Desk {
             body: Body::Elsewhere,
         };
         let step = self.gate.judge(&mut journey, &view).await;
-        let gateway = self.decision.gateway;
         let granted = match (&step, journey.forward()) {
-            (Step::Forward, Some(forward)) => {
-                let request_id = journey.request_id();
-                Some(answer::go_on(gateway, &question, &forward.edits, request_id))
-            }
+            (Step::Forward, Some(forward)) => Some(grant(gateway, &question, &journey, forward)),
             _ => None,
         };
         let reply = match (granted, step) {
@@ -106,9 +110,9 @@ impl Desk {
         if status == 200 { reply } else { answer::refused(gateway, reply) }
     }
 
-    /// The gateway's own fault, which says so to whoever runs it.
+    /// What cannot be judged. Where that is the gateway's own fault, whoever runs it hears of it.
     fn puzzled_by(&self, mut journey: Journey, peer: Peer, why: Confusion) -> Reply {
-        if self.puzzled.happened(Instant::now()).is_some() {
+        if why.is_the_gateways() && self.puzzled.happened(Instant::now()).is_some() {
             tracing::warn!(
                 gateway = self.decision.gateway.name(),
                 "a question to the decision listener was no question: {why}; compare the \
@@ -118,7 +122,7 @@ impl Desk {
         self.misheard(&mut journey, peer, &Refusal::fault(Fault::BadRequest, why.to_string()))
     }
 
-    /// Answers what is no question.
+    /// Answers what is not judged.
     fn misheard(&self, journey: &mut Journey, peer: Peer, refusal: &Refusal) -> Reply {
         let reply = journey.refuse_head(peer, refusal);
         journey.record(&Trace {
@@ -128,6 +132,23 @@ impl Desk {
             status: reply.status,
             kind: Kind::Decision,
         });
-        reply
+        answer::refused(self.decision.gateway, reply)
     }
+}
+
+/// What a gateway is answered about a request that may go on, if it can take out what has to go.
+fn grant(
+    gateway: Gateway,
+    question: &Question,
+    journey: &Journey,
+    forward: &Forward,
+) -> Result<Reply, Refusal> {
+    let sites = journey.generation().map_or(&[][..], |generation| &generation.plan.sites);
+    let site = journey.site().and_then(|index| sites.get(index));
+    if let Some(name) = irremovable::taken(gateway, &question.headers, &forward.edits, site) {
+        let gateway = gateway.name();
+        let detail = format!("the header field `{name}` would have to go, and {gateway} keeps it");
+        return Err(Refusal::fault(Fault::BadRequest, detail));
+    }
+    answer::go_on(gateway, question, &forward.edits, journey.request_id())
 }

@@ -5,8 +5,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::gate::contract::{self, folds_alike};
-use crate::plan::{Carriers, Decision, Gateway};
+use super::envoy;
+use crate::gate::contract::folds_alike;
+use crate::plan::{Carriers, Decision};
 use crate::proxy::head::{self, Parsed};
 
 /// The visitor's request, as the gateway tells it.
@@ -28,12 +29,19 @@ pub enum Confusion {
     /// Somebody else sends it, too.
     #[error("`{0}` is there more than once")]
     Doubled(&'static str),
-    /// What it holds is none.
-    #[error("`{0}` is malformed")]
+    /// What the visitor sent is no request. The gateway has told it as it should.
+    #[error("{0} is malformed")]
     Malformed(&'static str),
     /// The question does not begin with the prefix that is configured.
     #[error("the path does not begin with `path_prefix`")]
     OtherPrefix,
+}
+
+impl Confusion {
+    /// Whether nobody but who runs the gateway can mend it.
+    pub const fn is_the_gateways(&self) -> bool {
+        !matches!(self, Self::Malformed(_))
+    }
 }
 
 impl Question {
@@ -51,21 +59,13 @@ impl Question {
                 let target = target.ok_or(Confusion::OtherPrefix)?;
                 // Another gateway's fields are the client's here, and mean nothing.
                 headers.remove(header::CONTENT_LENGTH);
+                envoy::unfold(&mut headers);
                 Self { method, target, headers }
             }
         };
         head::examine_line(question.method.as_str(), question.target.as_bytes())
             .map_err(|_| Confusion::Malformed("the request line"))?;
         Ok(question)
-    }
-
-    /// A reserved field that the gateway will not remove: NGINX removes by name alone, and its
-    /// recipe knows those that we set. Only who forges sends any other.
-    pub fn irremovable(&self, gateway: Gateway) -> Option<&HeaderName> {
-        let unknown = |name: &&HeaderName| {
-            contract::is_reserved(name.as_str()) && contract::spelling(name.as_str()).is_none()
-        };
-        (gateway == Gateway::Nginx).then(|| self.headers.keys().find(unknown))?
     }
 
     /// Whether the request is a WebSocket handshake. Gateways drop `Upgrade` from what they
@@ -86,10 +86,12 @@ impl Question {
 
 fn told(carriers: Carriers, mut headers: HeaderMap) -> Result<Question, Confusion> {
     let Carriers { method, host, uri } = carriers;
-    let of = Confusion::Malformed(method);
-    let told_method = Method::from_bytes(one(&headers, method)?.as_bytes()).map_err(|_| of)?;
+    let (told_method, target) = (one(&headers, method)?, one(&headers, uri)?);
     let told_host = one(&headers, host)?.clone();
-    let target = one(&headers, uri)?.to_str().map_err(|_| Confusion::Malformed(uri))?.to_owned();
+    let told_method = Method::from_bytes(told_method.as_bytes())
+        .map_err(|_| Confusion::Malformed("the method"))?;
+    let target = target.to_str().map_err(|_| Confusion::Malformed("the request target"))?;
+    let target = target.to_owned();
     for name in [method, host, uri] {
         headers.remove(name);
     }

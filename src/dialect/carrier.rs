@@ -126,6 +126,12 @@ impl<N> Names<N> {
         }
     }
 
+    /// Every name.
+    pub fn all(&self) -> impl Iterator<Item = &N> {
+        let beside = [&self.id, &self.email, &self.name];
+        std::iter::once(&self.proof).chain(beside.into_iter().flatten())
+    }
+
     /// The same names, read or written otherwise.
     pub fn map<M>(&self, read: impl Fn(&N) -> M) -> Names<M> {
         Names {

@@ -1,6 +1,7 @@
 //! The listener that judges for another gateway, and what each gateway's questions look like.
 
-use super::Address;
+use super::{Address, Site};
+use crate::dialect::{Carrier, Names};
 
 /// The decision listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,22 @@ pub struct Carriers {
     pub uri: &'static str,
 }
 
+/// The fields that every recipe takes over from the answer, or removes where it has them not,
+/// beside `Countersign-*`: those in which credentials travel among others, and those of their
+/// own in which built-in dialects have credentials and claims. In lower case.
+pub const CARRIED: [&str; 10] = [
+    "authorization",
+    "cookie",
+    "referer",
+    "sec-websocket-protocol",
+    "x-amz-security-token",
+    "x-identifier-hash",
+    "x-user-email",
+    "x-user-id",
+    "x-user-key",
+    "x-user-name",
+];
+
 impl Gateway {
     /// Every gateway there is.
     pub const ALL: [Self; 5] =
@@ -71,5 +88,22 @@ impl Gateway {
             }),
             Self::Envoy => None,
         }
+    }
+}
+
+impl Site {
+    /// The header fields, in lower case, that its credentials may be in: each once or more.
+    pub fn credential_fields(&self) -> impl Iterator<Item = &str> {
+        let routes = self.routes.0.iter().map(|route| &route.settings);
+        let settings = std::iter::once(&self.settings).chain(routes);
+        let sources = settings.flat_map(|settings| self.proofs(settings));
+        let carriers = sources.flat_map(|proof| proof.sources).map(|source| &source.carrier);
+        carriers
+            .filter_map(|carrier| match carrier {
+                Carrier::Header { names, .. } => Some(names),
+                _ => None,
+            })
+            .flat_map(Names::all)
+            .map(String::as_str)
     }
 }

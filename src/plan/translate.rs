@@ -59,6 +59,15 @@ impl Target {
         }
     }
 
+    /// The header fields that it is, in lower case.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        let names = match self {
+            Self::Header(names, _) => Some(names),
+            _ => None,
+        };
+        names.into_iter().flat_map(Names::all).map(String::as_str)
+    }
+
     /// Whether bodies are looked into for a client's own. A parameter's as well: PHP's
     /// `$_REQUEST` and many a framework take it from either, and a body's wins.
     pub const fn is_in_body(&self) -> bool {

@@ -271,7 +271,7 @@ impl Journey {
     }
 
     /// The answer to a request that goes no further after all, noted for the log.
-    pub(crate) fn refuse(&mut self, refusal: &Refusal) -> Reply {
+    pub fn refuse(&mut self, refusal: &Refusal) -> Reply {
         self.code = Some(refusal.code());
         self.reply(refusal)
     }

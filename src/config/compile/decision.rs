@@ -1,11 +1,14 @@
 //! The listener that judges for another gateway: `decision`.
 
+use http::HeaderName;
+
 use super::{Compiler, listener};
 use crate::config::place::Place;
 use crate::config::raw;
 use crate::dialect::Carrier;
 use crate::gate::Mode;
-use crate::plan::{Address, Decision, Gateway, Settings, Site};
+use crate::gate::contract;
+use crate::plan::{Address, CARRIED, Decision, Gateway, Settings, Site};
 
 const GATEWAYS: &str = "for: nginx, traefik, caddy, haproxy or envoy";
 
@@ -71,7 +74,35 @@ pub fn warn(compiler: &mut Compiler<'_, '_>, decision: &Decision, sites: &[Site]
              and live connections are not seen: {missed}",
             site.name
         ));
+        let unknown = unknown_to_recipes(decision.gateway, site);
+        if !unknown.is_empty() {
+            compiler.warn(format!(
+                "site {}: the recipe for {gateway} does not know {}: have it take them over from \
+                 the answer and remove a client's, as it does with Countersign-Id",
+                site.name,
+                unknown.join(", ")
+            ));
+        }
     }
+}
+
+/// Header fields that a backend is told something by, or that a credential may be in, and that
+/// the gateway neither sets nor removes before its recipe names them. Nothing that the answer
+/// says escapes HAProxy's.
+fn unknown_to_recipes(gateway: Gateway, site: &Site) -> Vec<&str> {
+    if gateway == Gateway::Haproxy {
+        return Vec::new();
+    }
+    let told = contract::Field::ALL.iter().flat_map(|field| site.headers.names(*field));
+    let told = told.map(HeaderName::as_str).filter(|name| !contract::is_reserved(name));
+    let written = site.translations.0.iter().flat_map(|one| one.into.header_names());
+    // Envoy removes those by itself.
+    let proofs = site.credential_fields().filter(|_| gateway != Gateway::Envoy);
+    let mut names: Vec<&str> = told.chain(written).chain(proofs).collect();
+    names.retain(|name| !CARRIED.contains(name));
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn judges(site: &Site) -> bool {

@@ -19,12 +19,15 @@ pub fn process(compiler: &mut Compiler<'_, '_>, raw: &raw::Config) -> Option<Pro
     let place = root.key("listeners");
     let written = raw.listeners.as_ref();
     let none = written.is_none_or(raw::List::is_empty) && !compiler.report.was_removed(&place);
-    if none && compiler.options.listens {
+    if none && raw.decision.is_none() && compiler.options.listens {
         compiler
             .report
             .key(&place, "there is no listener")
             .expected("listeners: [ { address: 0.0.0.0:8080 } ]")
-            .hint("a listener is where requests come in");
+            .hint(
+                "a listener is where requests come in; `decision` alone is enough where another \
+                   gateway asks instead",
+            );
     }
     for (index, listener) in written.into_iter().flat_map(raw::List::entries) {
         let place = place.index(index);

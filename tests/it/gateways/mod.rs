@@ -4,7 +4,11 @@ mod running;
 
 use std::net::SocketAddr;
 
+use countersign::dialect::Reason;
+use countersign::dialect::builtin::BUILTIN;
+use countersign::gate::Fault;
 use countersign::gate::contract::SPELLINGS;
+use countersign::plan::CARRIED;
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -25,7 +29,12 @@ fn sites(upstream: SocketAddr) -> String {
             + "    routes: [ { path: /open/*, mode: off } ]\n"
             + &dialect.site(&guests, &format!("guests.{name}.test"), &upstream, "prefer")
     };
-    DIALECTS.iter().map(of).collect()
+    let own = |name: &str, field: &str| {
+        dialect("jwt").site(name, &format!("{name}.test"), &upstream, "prefer")
+            + &format!("    sources: [ {{ header: {field} }} ]\n")
+    };
+    let further = own("own-field", "X-User-Key") + &own("other-field", "X-Amz-Security-Token");
+    DIALECTS.iter().map(of).collect::<String>() + &further
 }
 
 /// One gateway, its judge and its backend.
@@ -137,6 +146,10 @@ async fn nothing_that_a_client_says_in_our_name_or_a_gateways_reaches_the_backen
         "X-Forwarded-Host",
         "X-Real-IP",
         "Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Port",
+        "X-Request-Id",
     ];
     for chain in Chain::all().await {
         let guest = Request::get("/c").host("guests.jwt.test");
@@ -266,6 +279,116 @@ async fn without_a_judge_nobody_is_let_in() {
         let answer = request.send(gateway.address).await;
         assert!((500..=504).contains(&answer.status), "{name}: {}", answer.status_line);
         assert!(echo.take().is_empty(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_of_its_own_goes_with_its_credential_and_stays_without() {
+    for chain in Chain::all().await {
+        for (site, field) in [("own-field", "X-User-Key"), ("other-field", "X-Amz-Security-Token")]
+        {
+            let request = Request::get("/c").host(&format!("{site}.test"));
+            let echoed = chain.echoed(&request.header(field, &good("jwt"))).await;
+            assert_eq!(echoed.header("countersign-id"), Some("u-1001"), "{}", chain.name);
+            assert!(echoed.all(field).is_empty(), "{}: {field} stays", chain.name);
+        }
+        // What is not judged is not touched, and no claim of anybody's where it claims nothing.
+        for (path, host) in [("/open/x", "user-hash.test"), ("/c", "guests.jwt.test")] {
+            let request = Request::get(path).host(host).header("X-User-Id", "u-7");
+            let echoed = chain.echoed(&request).await;
+            assert_eq!(echoed.all("x-user-id"), ["u-7"], "{}: {path}", chain.name);
+        }
+        let claims = Request::get("/c").host("guests.user-hash.test").header("X-User-Id", "u-7");
+        assert!(chain.echoed(&claims).await.all("x-user-id").is_empty(), "{}", chain.name);
+        // In a spelling that no recipe names it is refused, unless the gateway drops such names.
+        let answer = chain.send(&claims.header("X_User_Id", "forged")).await;
+        let said = answer.text();
+        assert!(!said.to_lowercase().contains("[\"x_user_id\""), "{}: {said}", chain.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_client_sends_is_its_own_fault_and_ends_nothing() {
+    for chain in Chain::all().await {
+        let request = || Request::get("/c").host("jwt.test");
+        for count in 70..=103 {
+            let many = |request: Request, index| request.header(&format!("X-{index}"), "y");
+            let answer = (0..count).fold(request(), many).try_send(chain.gateway.address).await;
+            let status = answer.ok().map(|answer| answer.status);
+            let expected = matches!(status, Some(400 | 401 | 431));
+            assert!(expected, "{}: {count} fields: {status:?}", chain.name);
+        }
+        let large = request().header("X-Large", &"y".repeat(40_000));
+        let status = large.try_send(chain.gateway.address).await.ok().map(|answer| answer.status);
+        assert!(matches!(status, Some(400 | 414 | 431) | None), "{}: {status:?}", chain.name);
+        for (method, target) in [("GET", "/a#b"), ("GET", "/\u{fc}"), ("OPTIONS", "*")] {
+            let odd = Request::new(method, target).host("jwt.test");
+            let answer = odd.send(chain.gateway.address).await;
+            // Those that take a fragment off, or encode, judge what they forward.
+            assert!((200..500).contains(&answer.status), "{}: {target}", chain.name);
+        }
+        let good = chain.echoed(&request().bearer(&good("jwt"))).await;
+        assert_eq!(good.header("countersign-id"), Some("u-1001"), "{}", chain.name);
+        let log = chain.judge.log();
+        assert!(!log.contains("was no question"), "{}: {log}", chain.name);
+    }
+}
+
+#[test]
+fn recipes_name_every_field_that_dialects_have_to_themselves() {
+    let files = [
+        ("nginx", "nginx.conf"),
+        ("caddy", "Caddyfile"),
+        ("traefik", "dynamic.yaml"),
+        ("envoy", "envoy.yaml"),
+    ];
+    for (gateway, file) in files {
+        let text = recipe(gateway, file).to_lowercase();
+        for name in CARRIED {
+            let is_named = match gateway {
+                "nginx" => text.contains(&format!("proxy_set_header {name} $")),
+                "envoy" => text.contains(&format!("{{ exact: {name}, ignore_case: true }}")),
+                _ => text.lines().any(|line| line.trim().trim_start_matches("- ") == name),
+            };
+            assert!(is_named, "{gateway}/{file}: {name}");
+        }
+    }
+    for (dialect, text) in BUILTIN {
+        let value: serde_yaml::Value = serde_yaml::from_str(text).expect("YAML");
+        for name in header_names(&value) {
+            let name = name.to_lowercase();
+            assert!(CARRIED.contains(&name.as_str()), "{dialect}: {name}");
+        }
+    }
+}
+
+/// Every name under a `header` that is no list (that is a token's).
+fn header_names(value: &serde_yaml::Value) -> Vec<String> {
+    let text = |value: &serde_yaml::Value| value.as_str().map(str::to_owned);
+    match value {
+        serde_yaml::Value::Mapping(members) => members
+            .iter()
+            .flat_map(|(key, value)| match (key.as_str(), value) {
+                (Some("header"), serde_yaml::Value::Mapping(names)) => {
+                    names.values().filter_map(text).collect()
+                }
+                (Some("header"), serde_yaml::Value::String(name)) => vec![name.clone()],
+                _ => header_names(value),
+            })
+            .collect(),
+        serde_yaml::Value::Sequence(entries) => entries.iter().flat_map(header_names).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn nginx_can_give_every_status_that_countersign_refuses_with() {
+    let nginx = recipe("nginx", "nginx.conf");
+    let faults = Fault::ALL.iter().map(|fault| fault.status());
+    let reasons = Reason::ALL.iter().map(|reason| reason.status());
+    for status in faults.chain(reasons).filter(|status| *status != 403) {
+        let line = format!("if ($countersign_refused = {status}) {{ return {status}; }}");
+        assert!(nginx.lines().any(|found| found.trim() == line), "nginx.conf: {line}");
     }
 }
 
