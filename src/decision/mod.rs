@@ -110,20 +110,30 @@ impl Desk {
         if status == 200 { reply } else { answer::refused(gateway, reply) }
     }
 
-    /// What cannot be judged. Where that is the gateway's own fault, whoever runs it hears of it.
+    /// What cannot be judged. Where that is the gateway's own fault, whoever runs it hears of it,
+    /// and it gets a plain 400, whichever it is: no recipe should make a visitor's refusal of it.
     fn puzzled_by(&self, mut journey: Journey, peer: Peer, why: Confusion) -> Reply {
-        if why.is_the_gateways() && self.puzzled.happened(Instant::now()).is_some() {
+        let refusal = Refusal::fault(Fault::BadRequest, why.to_string());
+        if !why.is_the_gateways() {
+            return self.misheard(&mut journey, peer, &refusal);
+        }
+        if self.puzzled.happened(Instant::now()).is_some() {
             tracing::warn!(
                 gateway = self.decision.gateway.name(),
                 "a question to the decision listener was no question: {why}; compare the \
                  gateway's configuration with its recipe, and `decision.for` with the gateway"
             );
         }
-        self.misheard(&mut journey, peer, &Refusal::fault(Fault::BadRequest, why.to_string()))
+        self.unjudged(&mut journey, peer, &refusal)
     }
 
-    /// Answers what is not judged.
+    /// Answers a visitor's request that is not judged.
     fn misheard(&self, journey: &mut Journey, peer: Peer, refusal: &Refusal) -> Reply {
+        answer::refused(self.decision.gateway, self.unjudged(journey, peer, refusal))
+    }
+
+    /// Counts and logs what is not judged.
+    fn unjudged(&self, journey: &mut Journey, peer: Peer, refusal: &Refusal) -> Reply {
         let reply = journey.refuse_head(peer, refusal);
         journey.record(&Trace {
             method: "",
@@ -132,7 +142,7 @@ impl Desk {
             status: reply.status,
             kind: Kind::Decision,
         });
-        answer::refused(self.decision.gateway, reply)
+        reply
     }
 }
 
