@@ -69,8 +69,9 @@ impl Synapse {
 
 impl Drop for Synapse {
     fn drop(&mut self) {
-        // As Ctrl-C does, so that its servers and its folder go.
-        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        // As Ctrl-C does, so that its servers and its folder go; a shell's background jobs, of
+        // which this may be one, do not hear of that.
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }
